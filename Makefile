@@ -1,0 +1,70 @@
+# Weakspot's workbench. `make` alone lists the targets.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+TORCH  ?= torch==2.13.0
+BIN    := .venv/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+ARGS   ?=
+
+# Libraries that report home are told not to.
+export DO_NOT_TRACK := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: help setup demo test check fix types layers up migrate bench lock
+.DEFAULT_GOAL := help
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ First
+setup: .venv/.installed  ## Make .venv with everything, in the locked versions
+
+# Torch comes first and apart: its CPU build is a choice the lock file cannot express (docs/adr/0005).
+.venv/.installed: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no python3.11 on the PATH; name yours: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Installing into .venv: 2 to 4 minutes, once." >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) "$(TORCH)" >&2
+	@$(PIP) --no-deps --require-hashes -r requirements.lock >&2
+	@$(PIP) --no-deps --no-build-isolation -e . >&2
+	@touch $@
+
+demo: setup  ## The whole story on sample data, in minutes (ARGS="--exit --json")
+	@$(BIN)/weakspot demo $(ARGS)
+
+##@ Every day
+check: setup  ## All that CI checks, fastest first
+	$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	$(MAKE) --no-print-directory layers types
+	$(BIN)/python -m pytest $(ARGS)
+
+test: check  ## Install what is missing and run everything that CI runs
+
+fix: setup  ## Format, and mend what can be mended by machine
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+types: setup  ## Check the types
+	$(BIN)/pyright
+
+layers: setup  ## Check who imports whom
+	$(BIN)/lint-imports
+
+##@ Running it
+up: setup  ## Start every program on this machine
+	@$(BIN)/weakspot up $(ARGS)
+
+migrate: setup  ## Bring the database up to this code
+	@$(BIN)/weakspot db upgrade
+
+##@ Now and then
+bench: setup  ## Measure, and write the figures into docs/
+	@$(BIN)/python -m pytest tests/bench --override-ini addopts="" $(ARGS)
+
+lock:  ## Resolve the versions anew
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra all --extra dev --python-version 3.11 --generate-hashes \
+	    --no-header --no-annotate --quiet -o requirements.lock.tmp $(ARGS)
+	$(BIN)/python -c "import pathlib, re; p = pathlib.Path('requirements.lock.tmp'); \
+	    parts = re.split(r'(?m)^(?=[a-z0-9])', p.read_text()); \
+	    keep = [x for x in parts if not re.match(r'(torch|triton|nvidia-.*|cuda-.*)==', x.split()[0] if x.split() else '')]; \
+	    pathlib.Path('requirements.lock').write_text('# Made by \`make lock\`; torch stands apart, see docs/adr/0005.\n' + ''.join(keep)); p.unlink()"

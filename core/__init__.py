@@ -1,0 +1,1 @@
+"""What at least two of Weakspot's programs share."""

@@ -1,0 +1,169 @@
+"""Every knob of every program, on one page.
+
+Settings are read from the environment (or a `.env` file) at a program's front
+door and handed down as arguments. The unit ends the name; the bounds stand
+beside the default; docs/settings.md and .env.example list all of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class HomeSettings(BaseSettings):
+    """What every program needs to know: where things are, and how to log."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WEAKSPOT_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    home: Path = Field(
+        Path("var"), description="Folder of everything that is not in Postgres; made when missing."
+    )
+    database_url: str | None = Field(
+        None,
+        description="Postgres 15 or later with pgvector; without it the embedded one is started.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe record that is written."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Lines for people, or one JSON object a line."
+    )
+    clock_file: Path | None = Field(
+        None,
+        description="For demonstrations: a file whose whole seconds are added to the clock.",
+    )
+
+    @property
+    def bundles(self) -> Path:
+        """Folder of the model bundles, one sub-folder a version."""
+        return self.home / "bundles"
+
+    @property
+    def reports(self) -> Path:
+        """Folder of the drift reports, one sub-folder a day."""
+        return self.home / "reports"
+
+    @property
+    def archive(self) -> Path:
+        """Folder of archived image bytes, by SHA-256."""
+        return self.home / "archive"
+
+    @property
+    def postgres(self) -> Path:
+        """Data folder of the embedded Postgres."""
+        return self.home / "postgres"
+
+    @property
+    def runs(self) -> Path:
+        """Folder of training runs: checkpoints and cached features."""
+        return self.home / "runs"
+
+
+class ServiceSettings(BaseSettings):
+    """The service's knobs."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WEAKSPOT_SERVICE_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where the model runs; `cuda` without a GPU is an error."
+    )
+    max_batch_size: int = Field(16, ge=1, le=256, description="Images per model call.")
+    max_queue: int = Field(256, ge=1, description="Images waiting; beyond it HTTP 503.")
+    threads: int = Field(
+        0, ge=0, le=256, description="Inference threads; 0 takes one per available core."
+    )
+    max_image_bytes: int = Field(10_000_000, ge=1, description="Larger uploads get HTTP 413.")
+    max_image_pixels: int = Field(
+        50_000_000, ge=1, description="Pictures of more pixels are refused before decoding."
+    )
+    max_images: int = Field(64, ge=1, le=1024, description="Images in one batch request.")
+    max_request_bytes: int = Field(
+        100_000_000, ge=1, description="Larger batch requests get HTTP 413, whatever they hold."
+    )
+    timeout_s: float = Field(10.0, gt=0, description="Longest wait for one answer.")
+    drain_s: float = Field(20.0, ge=0, description="Time for requests in flight at SIGTERM.")
+    reload_s: float = Field(
+        2.0, gt=0, description="How often the champion is looked up when no notice arrives."
+    )
+    retention_days: int = Field(
+        90, ge=1, description="Days of predictions kept; older partitions are dropped."
+    )
+
+
+class MonitorSettings(BaseSettings):
+    """The monitor's knobs."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WEAKSPOT_MONITOR_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    hour_utc: int = Field(2, ge=0, le=23, description="Hour at which the day before is examined.")
+    per_class: int = Field(10, ge=1, description="Labelled images drawn per class and day.")
+    alarm_budget: float = Field(
+        0.3, gt=0, description="False class-alarms allowed per 30 days, whole model."
+    )
+    floor: float = Field(0.80, gt=0, lt=1, description="Accuracy below which a class is weak.")
+    drift_rows: int = Field(
+        2_000, ge=50, le=10_000, description="Predictions sampled for the drift check of a day."
+    )
+    catch_up_days: int = Field(
+        30, ge=0, description="Missed days that are caught up, oldest first."
+    )
+    lease_s: int = Field(300, ge=10, description="A run whose holder is silent so long is free.")
+    retrain: bool = Field(True, description="Whether a flag requests a retraining.")
+    cool_down_days: int = Field(
+        3, ge=0, description="Days after a retraining of a class before the next."
+    )
+
+
+class TrainerSettings(BaseSettings):
+    """The worker's knobs; a run's own configuration is in `trainer.pipeline`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WEAKSPOT_TRAINER_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where training runs.")
+    poll_s: float = Field(2.0, gt=0, description="How often the worker looks for a job.")
+    lease_s: int = Field(120, ge=10, description="A job whose worker is silent so long is free.")
+    max_attempts: int = Field(3, ge=1, description="Tries of one job before it has failed.")
+    weak_weight: float = Field(
+        3.0, ge=1, description="How much oftener new images of a weak class are drawn."
+    )
+    learning_rate: float = Field(1e-4, gt=0, description="Learning rate of a retraining.")
+    epochs: int = Field(1, ge=1, description="Passes of a retraining over old and new images.")
+    gate_margin: float = Field(
+        0.05, gt=0, lt=1, description="Drop per class that the gate must rule out."
+    )
+    gate_overall_margin: float = Field(
+        0.01, gt=0, lt=1, description="Drop over all images that the gate must rule out."
+    )
+    max_ece: float = Field(
+        0.10, gt=0, le=1, description="Largest expected calibration error that passes the gate."
+    )
+    max_latency_ratio: float = Field(
+        1.5, ge=1, description="Largest latency, in multiples of the champion's, that passes."
+    )
+
+
+class DashboardSettings(BaseSettings):
+    """The dashboard's knobs."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WEAKSPOT_DASHBOARD_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8050, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    refresh_s: int = Field(15, ge=1, description="How often an open page asks for news.")
+    days: int = Field(30, ge=1, le=400, description="Days shown when the address names none.")
