@@ -1,0 +1,128 @@
+"""Whether confidence means what it says, and what it promises on days without labels.
+
+One temperature for the whole model: it makes confidences honest on average and changes
+no answer. Expected accuracy is only as good as the calibration under today's images; it
+raises a class's priority for labelling and never pages by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from scipy import optimize  # pyright: ignore[reportMissingTypeStubs]
+
+from core.errors import StatisticsError
+from core.stats.classification import checked_labels
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+LOWEST_TEMPERATURE = 0.05
+HIGHEST_TEMPERATURE = 20.0
+# Probabilities that were float32 add up to one only about so well.
+_ROUNDING = 1e-5
+
+
+def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
+    """Return the T that makes softmax(logits / T) most likely on labelled images.
+
+    Found on a logarithmic scale within [0.05, 20]. A model that is never wrong here asks for
+    no doubt at all and gets a value near the lower bound, so use images it has not learnt.
+
+    Args:
+        logits: Shape (N, K), finite.
+        labels: True class numbers, shape (N,).
+
+    Raises:
+        StatisticsError: The shapes do not fit, a label is no class, or a logit is not finite.
+
+    References:
+        Guo, Pleiss, Sun, Weinberger (2017), On Calibration of Modern Neural Networks.
+    """
+    scores, true = _checked_rows("logits", logits, labels)
+    # With each row's largest logit at zero, no scale can overflow.
+    centred = scores - scores.max(axis=1, keepdims=True)
+    chosen = centred[np.arange(true.size), true]
+
+    def loss(log_temperature: float) -> float:
+        scale = math.exp(-log_temperature)
+        losses: NDArray[np.float64] = np.log(np.exp(centred * scale).sum(axis=1)) - chosen * scale
+        return float(losses.mean())
+
+    bounds = (math.log(LOWEST_TEMPERATURE), math.log(HIGHEST_TEMPERATURE))
+    found = cast("Any", optimize).minimize_scalar(
+        loss, bounds=bounds, method="bounded", options={"xatol": 1e-8}
+    )
+    return math.exp(float(found.x))
+
+
+def expected_calibration_error(
+    probabilities: ArrayLike, labels: ArrayLike, bins: int = 15
+) -> float:
+    """Return how far the top-1 confidence lies from the accuracy, averaged over images.
+
+    Images fall into equally wide bins (low, high] by confidence; per bin the distance
+    |accuracy - mean confidence| weighs as many images as it holds. 0 is honest, 1 the worst.
+
+    Args:
+        probabilities: Shape (N, K), each within 0 to 1.
+        labels: True class numbers, shape (N,).
+        bins: How many bins, at least 1.
+
+    Raises:
+        StatisticsError: The shapes do not fit, or a value is no probability.
+
+    References:
+        Naeini, Cooper, Hauskrecht (2015), Obtaining Well Calibrated Probabilities Using
+        Bayesian Binning; top-1 form of Guo et al. (2017).
+    """
+    shares, true = _checked_rows("probabilities", probabilities, labels)
+    if bins < 1:
+        raise StatisticsError(f"{bins} bins cannot hold any image; use at least 1")
+    confidence = _checked_probabilities(shares.max(axis=1))
+    surplus = confidence - (shares.argmax(axis=1) == true)
+    inner_edges = np.linspace(0, 1, bins + 1)[1:-1]
+    bin_of_image = np.digitize(confidence, inner_edges, right=True)
+    return float(np.abs(np.bincount(bin_of_image, weights=surplus)).sum() / true.size)
+
+
+def expected_accuracy(confidences: ArrayLike) -> float:
+    """Return the accuracy to expect without labels: the mean calibrated confidence.
+
+    Example:
+        >>> expected_accuracy([1.0, 0.75, 0.5])
+        0.75
+
+    Args:
+        confidences: Top-1 probabilities after the temperature, shape (N,), N at least 1.
+
+    Raises:
+        StatisticsError: There is none, or a value is no probability.
+
+    References:
+        NannyML's confidence-based performance estimation (CBPE), for accuracy.
+    """
+    values = np.asarray(confidences, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0:
+        raise StatisticsError(f"confidences must be one non-empty row (N,), not {values.shape}")
+    return float(_checked_probabilities(values).mean())
+
+
+def _checked_rows(
+    name: str, values: ArrayLike, labels: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    rows = np.asarray(values, dtype=np.float64)
+    if rows.ndim != 2 or rows.shape[1] == 0 or not np.isfinite(rows).all():
+        raise StatisticsError(f"{name} of shape {rows.shape} must be (N, K) and finite")
+    true = checked_labels(labels, rows.shape[1])
+    if true.size != rows.shape[0]:
+        raise StatisticsError(f"{rows.shape[0]} rows of {name} for {true.size} labels")
+    return rows, true
+
+
+def _checked_probabilities(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    if not np.all((values >= -_ROUNDING) & (values <= 1 + _ROUNDING)):
+        raise StatisticsError("a probability lies outside 0 to 1, or is NaN")
+    return np.clip(values, 0.0, 1.0)
