@@ -1,0 +1,1 @@
+"""The bundle: one folder that holds everything a version needs to answer."""

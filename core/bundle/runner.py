@@ -1,0 +1,249 @@
+"""A version that answers: resized pictures in, probabilities out.
+
+`Runner.open` believes nothing. Digests, the graph's inputs and outputs, and its answers to the
+bundle's own sentinel images are checked before the first request, and every refusal says what is
+wrong. A runner that opened gives the answers that were measured when the version was trained.
+
+One runner may be used by many threads at once. With `threads=1` each call is computed by the
+thread that makes it, so a service needs one runner and as many callers as it has cores.
+
+The graph takes `image`, uint8 (N, H, W, 3), and gives `probabilities`, `logits` and `embedding`
+(core.bundle.outputs). onnxruntime is imported when a bundle is opened, not before. Limits on what
+a hostile graph may cost in time and memory are not set here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.bundle import files, sentinels
+from core.bundle.manifest import Manifest
+from core.bundle.outputs import EMBEDDING_SIZE, Outputs, nothing
+from core.errors import BundleError, UsageError
+from core.images.preprocess import Recipe
+
+Device = Literal["auto", "cpu", "cuda"]
+
+INPUT = "image"
+OUTPUTS = ("probabilities", "logits", "embedding")
+
+_CUDA = "CUDAExecutionProvider"
+_CPU = "CPUExecutionProvider"
+
+
+class _Tensor(Protocol):
+    """An input or output of a graph, as onnxruntime describes it."""
+
+    name: str
+    type: str
+    shape: list[int | str | None]
+
+
+class _Session(Protocol):
+    """The part of onnxruntime's InferenceSession that is used here."""
+
+    def run(
+        self, outputs: Sequence[str], feed: Mapping[str, NDArray[np.uint8]], /
+    ) -> list[NDArray[np.float32]]: ...
+    def get_inputs(self) -> list[_Tensor]: ...
+    def get_outputs(self) -> list[_Tensor]: ...
+    def get_providers(self) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """A verified bundle, loaded.
+
+    Attributes:
+        folder: Where the bundle lies.
+        manifest: What it says about itself.
+        digest: SHA-256 that stands for all of its files.
+        device: Where it really runs: `cpu` or `cuda`.
+    """
+
+    folder: Path
+    manifest: Manifest
+    digest: str
+    device: str
+    _session: _Session
+
+    @classmethod
+    def open(cls, folder: Path, device: Device = "auto", threads: int | None = None) -> Runner:
+        """Load a bundle after checking everything that can be checked.
+
+        Args:
+            folder: The bundle.
+            device: `cuda` insists on a GPU; `auto` takes one when there is one and onnxruntime
+                can use it, and the CPU otherwise.
+            threads: How many compute one call on the CPU; None for all cores of this process.
+
+        Raises:
+            BundleError: A file is missing, altered or too many; the model cannot be read, has
+                other inputs or outputs, a fixed batch, or another number of classes than labels;
+                its answers to the sentinels are not those it was stored with; or the device is
+                not there. The message says which.
+        """
+        manifest = files.verify(folder)
+        model = files.read_member(folder, manifest, files.MODEL)
+        session, where = _open_session(model, folder / files.MODEL, device, threads)
+        _check_signature(session, manifest, folder / files.MODEL)
+        runner = cls(folder, manifest, files.digest(folder), where, session)
+        sentinels.check(runner.run, sentinels.read(folder, manifest), manifest)
+        return runner
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of the outputs."""
+        return self.manifest.labels
+
+    @property
+    def version(self) -> str:
+        """The version that answers."""
+        return self.manifest.version
+
+    @property
+    def recipe(self) -> Recipe:
+        """How a picture becomes this model's input."""
+        return self.manifest.recipe
+
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        """Return the model's answers for N preprocessed images.
+
+        Args:
+            images: uint8 (N, H, W, 3) as `preprocess` gives by `self.recipe`; N may be 0.
+
+        Raises:
+            UsageError: The images have another type or shape.
+            BundleError: The model failed on them, or answered with NaN or infinity.
+        """
+        expected = (self.recipe.height, self.recipe.width, 3)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != expected:
+            raise UsageError(
+                f"version {self.version} takes uint8 (N, {', '.join(map(str, expected))}), "
+                f"not {images.dtype} {images.shape}"
+            )
+        if not len(images):
+            return nothing(len(self.labels))
+        feed = {INPUT: np.ascontiguousarray(images)}
+        try:
+            probabilities, logits, embedding = self._session.run(OUTPUTS, feed)
+        except Exception as error:  # onnxruntime's errors have no common base
+            raise BundleError(
+                f"version {self.version} failed on {images.shape}: {error}"
+            ) from error
+        outputs = Outputs(probabilities, logits, embedding)
+        self._check_outputs(outputs, len(images))
+        return outputs
+
+    def _check_outputs(self, outputs: Outputs, n: int) -> None:
+        """Refuse answers of an unexpected shape, and those that are no numbers."""
+        k = len(self.labels)
+        expected = {"probabilities": (n, k), "logits": (n, k), "embedding": (n, EMBEDDING_SIZE)}
+        for name, shape in expected.items():
+            found: NDArray[np.float32] = getattr(outputs, name)
+            if found.shape != shape:
+                raise BundleError(
+                    f"version {self.version} gave {name} of shape {found.shape}, not {shape}"
+                )
+            if not np.isfinite(found).all():
+                raise BundleError(f"version {self.version} gave NaN or infinity in its {name}")
+
+
+def _open_session(
+    model: bytes, path: Path, device: Device, threads: int | None
+) -> tuple[_Session, str]:
+    try:
+        import onnxruntime  # pyright: ignore[reportMissingTypeStubs] -- it ships none
+    except ImportError as error:
+        raise BundleError(
+            "onnxruntime is not installed; pip install 'weakspot[cpu]' or 'weakspot[gpu]'"
+        ) from error
+    ort: Any = onnxruntime
+    available: list[str] = ort.get_available_providers()
+    if device == "cuda" and _CUDA not in available:
+        raise BundleError(
+            f"device cuda was asked for, but this onnxruntime has only {available}; "
+            "pip install 'weakspot[gpu]' in place of 'weakspot[cpu]', or take device cpu"
+        )
+    use_cuda = device != "cpu" and _CUDA in available
+    if use_cuda:
+        ort.preload_dlls()
+    session = _create(ort, model, path, _options(ort, threads), use_cuda=use_cuda)
+    on_cuda = _CUDA in session.get_providers()
+    if device == "cuda" and not on_cuda:
+        raise BundleError(
+            "device cuda was asked for, but onnxruntime could not use it: is there an NVIDIA GPU, "
+            "its driver, and the CUDA libraries that onnxruntime-gpu[cuda,cudnn] brings?"
+        )
+    return session, "cuda" if on_cuda else "cpu"
+
+
+def _create(ort: Any, model: bytes, path: Path, options: Any, *, use_cuda: bool) -> _Session:
+    # Tensor cores would round fp32 to 10 bits and move logits by more than the sentinels allow.
+    cuda: list[Any] = [(_CUDA, {"use_tf32": "0"})] if use_cuda else []
+    try:
+        session = ort.InferenceSession(model, sess_options=options, providers=[*cuda, _CPU])
+    except Exception as error:  # onnxruntime's errors have no common base
+        raise BundleError(f"{path} cannot be loaded: {error}") from error
+    return cast("_Session", session)
+
+
+def _options(ort: Any, threads: int | None) -> Any:
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads must be 1 or more, not {threads}")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what goes wrong is raised, not printed
+    # A thread that spins between requests takes the core another one needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # Without this, bytes in onnxruntime's own format would pass for a model unchecked.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    return options
+
+
+def _check_signature(session: _Session, manifest: Manifest, path: Path) -> None:
+    """Refuse a graph whose inputs or outputs are not those of a bundle."""
+    inputs = session.get_inputs()
+    if [each.name for each in inputs] != [INPUT]:
+        raise BundleError(f"{path} takes {[each.name for each in inputs]}, not one input {INPUT!r}")
+    recipe = manifest.recipe
+    _check_tensor(inputs[0], "tensor(uint8)", (recipe.height, recipe.width, 3), path)
+    outputs = {each.name: each for each in session.get_outputs()}
+    lacking = [name for name in OUTPUTS if name not in outputs]
+    if lacking:
+        raise BundleError(f"{path} gives {sorted(outputs)} and lacks {lacking}")
+    k = len(manifest.labels)
+    _check_tensor(outputs["probabilities"], "tensor(float)", (k,), path)
+    _check_tensor(outputs["logits"], "tensor(float)", (k,), path)
+    _check_tensor(outputs["embedding"], "tensor(float)", (EMBEDDING_SIZE,), path)
+
+
+def _check_tensor(tensor: _Tensor, kind: str, after_batch: tuple[int, ...], path: Path) -> None:
+    if tensor.type != kind:
+        raise BundleError(f"{path}: {tensor.name} is {tensor.type}, not {kind}")
+    if len(tensor.shape) != 1 + len(after_batch):
+        raise BundleError(
+            f"{path}: {tensor.name} has rank {len(tensor.shape)} (shape {tensor.shape}), "
+            f"not {1 + len(after_batch)}"
+        )
+    batch, *rest = tensor.shape
+    if isinstance(batch, int):
+        raise BundleError(
+            f"{path}: {tensor.name} has a fixed batch of {batch}; export it with a dynamic one"
+        )
+    # A length that the graph leaves open is a name here; the sentinels show what it really is.
+    for found, expected in zip(rest, after_batch, strict=True):
+        if isinstance(found, int) and found != expected:
+            raise BundleError(
+                f"{path}: {tensor.name} has shape {tensor.shape} and the manifest's labels and "
+                f"recipe ask for {('N', *after_batch)}"
+            )
