@@ -1,0 +1,63 @@
+"""Who did what, and when: promotions, rollbacks, labels, alerts handled by hand."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel, col
+
+_TIMESTAMP: Any = sa.DateTime(timezone=True)
+_JSON: Any = JSONB
+
+
+class AuditRow(SQLModel, table=True):
+    """One deed."""
+
+    __tablename__ = "audit"  # pyright: ignore[reportAssignmentType]
+
+    id: int | None = Field(default=None, sa_column=sa.Column(sa.BigInteger, primary_key=True))
+    at: datetime = Field(sa_type=_TIMESTAMP)
+    by: str
+    action: str
+    subject: str
+    detail: dict[str, Any] = Field(sa_type=_JSON)
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One entry of the audit trail."""
+
+    at: datetime
+    by: str
+    action: str
+    subject: str
+    detail: dict[str, Any]
+
+
+def record(
+    connection: Connection,
+    *,
+    now: datetime,
+    by: str,
+    action: str,
+    subject: str,
+    detail: dict[str, Any],
+) -> None:
+    """Write one deed down, in the transaction that does it."""
+    values = {"at": now, "by": by, "action": action, "subject": subject, "detail": detail}
+    connection.execute(sa.insert(AuditRow), values)
+
+
+def latest(connection: Connection, limit: int = 100) -> list[Deed]:
+    """Return the latest deeds, the newest first."""
+    statement = sa.select(
+        col(AuditRow.at),
+        col(AuditRow.by),
+        col(AuditRow.action),
+        col(AuditRow.subject),
+        col(AuditRow.detail),
+    ).order_by(col(AuditRow.id).desc())
+    return [Deed(*row) for row in connection.execute(statement.limit(limit))]

@@ -1,0 +1,173 @@
+"""How each class of the examined version did on each day: the counts all judgement rests on.
+
+Every label of the version has a row on every examined day, also one with n = 0: a class that
+could not be examined is shown as such, never left out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel, col
+
+_JSON: Any = JSONB
+
+
+class ClassDayRow(SQLModel, table=True):
+    """One class on one day."""
+
+    __tablename__ = "class_days"  # pyright: ignore[reportAssignmentType]
+
+    day: date = Field(primary_key=True)
+    version: str = Field(primary_key=True)
+    label: str = Field(primary_key=True)
+    n: int
+    correct: int
+    confused: dict[str, int] = Field(sa_type=_JSON)
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClassDay:
+    """One class on one day.
+
+    Attributes:
+        day: The day examined.
+        version: The version examined.
+        label: The class.
+        n: Images judged; 0 when there were no fresh labels.
+        correct: How many were answered right.
+        confused: The wrong answers: `{predicted label: images}`.
+        low: Lower end of the 95 % Jeffreys interval.
+        high: Upper end.
+    """
+
+    day: date
+    version: str
+    label: str
+    n: int
+    correct: int
+    confused: dict[str, int]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """How often images of a class were taken for another, or for itself."""
+
+    label: str
+    predicted: str
+    n: int
+
+
+# The serving version changes at most on the stroke of a day, so a day has one examined version;
+# should a day have been examined for two, the later exam is the one that counts.
+_MATRIX = sa.text("""
+    SELECT DISTINCT ON (d.day, d.label)
+           d.day, d.version, d.label, d.n, d.correct, d.confused, d.low, d.high
+      FROM class_days d
+      JOIN validations v ON v.day = d.day AND v.version = d.version
+     WHERE d.day BETWEEN :first AND :last
+       AND (CAST(:label AS text) IS NULL OR d.label = :label)
+     ORDER BY d.day, d.label, v.id DESC
+""")
+
+# Exams are few, so the classes are found through them, by their primary key.
+_CONFUSION = sa.text("""
+    WITH counted AS (
+        SELECT d.label, d.correct, d.confused
+          FROM validations v
+          JOIN class_days d ON d.version = v.version AND d.day = v.day
+         WHERE v.day BETWEEN :first AND :last
+           AND (CAST(:version AS text) IS NULL OR v.version = :version))
+    SELECT label, predicted, sum(n)::bigint AS n
+      FROM (SELECT label, c.key AS predicted, c.value::bigint AS n
+              FROM counted, jsonb_each_text(confused) AS c
+             UNION ALL
+            SELECT label, label, correct
+              FROM counted) AS pairs
+     WHERE n > 0
+     GROUP BY label, predicted
+     ORDER BY label, predicted
+""")
+
+_UPSERT = sa.text("""
+    INSERT INTO class_days (day, version, label, n, correct, confused, low, high)
+    VALUES (:day, :version, :label, :n, :correct, :confused, :low, :high)
+        ON CONFLICT (version, day, label) DO UPDATE
+       SET n = excluded.n, correct = excluded.correct, confused = excluded.confused,
+           low = excluded.low, high = excluded.high
+""").bindparams(sa.bindparam("confused", type_=JSONB))
+
+
+def write(connection: Connection, rows: Sequence[ClassDay]) -> None:
+    """Store a day's classes, in place of what stood there."""
+    if rows:
+        connection.execute(_UPSERT, [asdict(row) for row in rows])
+
+
+def of_version(connection: Connection, version: str, first: date) -> list[ClassDay]:
+    """Return a version's classes from `first` on, in the order of the days."""
+    statement = _CLASS_DAYS.where(
+        col(ClassDayRow.version) == version, col(ClassDayRow.day) >= first
+    ).order_by(col(ClassDayRow.day), col(ClassDayRow.label))
+    return [ClassDay(*row) for row in connection.execute(statement)]
+
+
+def of_day(connection: Connection, day: date, version: str) -> list[ClassDay]:
+    """Return the classes of one day and version, by label."""
+    statement = _CLASS_DAYS.where(
+        col(ClassDayRow.version) == version, col(ClassDayRow.day) == day
+    ).order_by(col(ClassDayRow.label))
+    return [ClassDay(*row) for row in connection.execute(statement)]
+
+
+def of_label(
+    connection: Connection, version: str, label: str, first: date, last: date
+) -> list[ClassDay]:
+    """Return one class's days in one version from `first` to `last`, in order."""
+    statement = _CLASS_DAYS.where(
+        col(ClassDayRow.version) == version,
+        col(ClassDayRow.label) == label,
+        col(ClassDayRow.day).between(first, last),
+    ).order_by(col(ClassDayRow.day))
+    return [ClassDay(*row) for row in connection.execute(statement)]
+
+
+def matrix(
+    connection: Connection, first: date, last: date, label: str | None = None
+) -> list[ClassDay]:
+    """Return every class on every examined day, each as the version examined that day did it.
+
+    Args:
+        connection: Where to ask.
+        first: First day.
+        last: Last day.
+        label: Only this class; None for all.
+    """
+    values = {"first": first, "last": last, "label": label}
+    return [ClassDay(*row) for row in connection.execute(_MATRIX, values)]
+
+
+def confusion(
+    connection: Connection, first: date, last: date, version: str | None = None
+) -> list[Confusion]:
+    """Return how often each class was taken for each, right answers included.
+
+    Args:
+        connection: Where to ask.
+        first: First day.
+        last: Last day.
+        version: Only this version's answers; None for those of every version.
+    """
+    values = {"first": first, "last": last, "version": version}
+    return [Confusion(*row) for row in connection.execute(_CONFUSION, values)]
+
+
+_CLASS_DAYS = sa.select(*[getattr(ClassDayRow, name) for name in ClassDay.__dataclass_fields__])

@@ -1,0 +1,135 @@
+"""Predictions summed by hour, version and predicted label: what charts of traffic are drawn from.
+
+The log itself is dropped after its retention; these sums stay.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlmodel import Field, SQLModel
+
+from core.clock import day_bounds
+
+_TIMESTAMP: Any = sa.DateTime(timezone=True)
+
+
+class RollupRow(SQLModel, table=True):
+    """One hour of one version and predicted label."""
+
+    __tablename__ = "prediction_rollups"  # pyright: ignore[reportAssignmentType]
+
+    hour: datetime = Field(sa_type=_TIMESTAMP, primary_key=True)
+    version: str = Field(primary_key=True)
+    label: str = Field(primary_key=True)
+    n: int = Field(sa_type=sa.BigInteger)
+    confidence_sum: float
+    entropy_sum: float
+    latency_ms_sum: float
+    labelled: int = Field(sa_type=sa.BigInteger)
+    correct: int = Field(sa_type=sa.BigInteger)
+
+
+@dataclass(frozen=True, slots=True)
+class DayTraffic:
+    """One day of one version and predicted label.
+
+    Attributes:
+        day: The day, in UTC.
+        version: The version that answered.
+        label: What it answered.
+        n: How many answers.
+        confidence: Their mean confidence.
+        entropy: Mean entropy of the probabilities, in nats.
+        latency_ms: Mean latency.
+        labelled: How many of them have a true label by now.
+        correct: How many of those were right.
+    """
+
+    day: date
+    version: str
+    label: str
+    n: int
+    confidence: float
+    entropy: float
+    latency_ms: float
+    labelled: int
+    correct: int
+
+
+@dataclass(frozen=True, slots=True)
+class HourTraffic:
+    """How many predictions one hour saw, over all labels and versions."""
+
+    hour: datetime
+    n: int
+    latency_ms: float
+
+
+# Summed as numeric: exact whatever order a parallel plan takes, so a repeat gives the same bits.
+# Rows are never deleted here: a day whose log has been dropped keeps its sums.
+_ROLL_UP = sa.text("""
+    INSERT INTO prediction_rollups AS r (hour, version, label, n, confidence_sum, entropy_sum,
+                                         latency_ms_sum, labelled, correct)
+    SELECT date_trunc('hour', at, 'UTC'), version, label, count(*),
+           sum(confidence::numeric), sum(entropy::numeric), sum(latency_ms::numeric),
+           count(true_label), count(*) FILTER (WHERE true_label = label)
+      FROM predictions
+     WHERE at >= :start AND at < :until
+     GROUP BY 1, 2, 3
+        ON CONFLICT (hour, version, label) DO UPDATE
+       SET n = excluded.n,
+           confidence_sum = excluded.confidence_sum,
+           entropy_sum = excluded.entropy_sum,
+           latency_ms_sum = excluded.latency_ms_sum,
+           labelled = excluded.labelled,
+           correct = excluded.correct
+""")
+
+_COUNT = sa.text("""
+    SELECT coalesce(sum(n), 0)
+      FROM prediction_rollups
+     WHERE hour >= :start AND hour < :until
+""")
+
+_BY_DAY = sa.text("""
+    SELECT (hour AT TIME ZONE 'UTC')::date AS day, version, label, sum(n)::bigint AS n,
+           sum(confidence_sum) / sum(n) AS confidence, sum(entropy_sum) / sum(n) AS entropy,
+           sum(latency_ms_sum) / sum(n) AS latency_ms, sum(labelled)::bigint AS labelled,
+           sum(correct)::bigint AS correct
+      FROM prediction_rollups
+     WHERE hour >= :start AND hour < :until
+     GROUP BY 1, 2, 3
+     ORDER BY 1, 2, 3
+""")
+
+_BY_HOUR = sa.text("""
+    SELECT hour, sum(n)::bigint AS n, sum(latency_ms_sum) / sum(n) AS latency_ms
+      FROM prediction_rollups
+     WHERE hour >= :start AND hour < :until
+     GROUP BY 1
+     ORDER BY 1
+""")
+
+
+def roll_up(connection: Connection, day: date) -> int:
+    """Sum a day's predictions by hour, version and label, and return how many there were."""
+    start, until = day_bounds(day)
+    connection.execute(_ROLL_UP, {"start": start, "until": until})
+    return int(connection.execute(_COUNT, {"start": start, "until": until}).scalar_one())
+
+
+def by_day(connection: Connection, first: date, last: date) -> list[DayTraffic]:
+    """Return the traffic of each day from `first` to `last`, by version and predicted label."""
+    return [DayTraffic(*row) for row in connection.execute(_BY_DAY, _range(first, last))]
+
+
+def by_hour(connection: Connection, first: date, last: date) -> list[HourTraffic]:
+    """Return the traffic of each hour that had any, from `first` to `last`."""
+    return [HourTraffic(*row) for row in connection.execute(_BY_HOUR, _range(first, last))]
+
+
+def _range(first: date, last: date) -> dict[str, datetime]:
+    return {"start": day_bounds(first)[0], "until": day_bounds(last)[1]}

@@ -1,0 +1,1 @@
+"""Alembic migrations, numbered by hand; never edited once landed."""

