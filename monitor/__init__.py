@@ -1,0 +1,1 @@
+"""The monitor: examines every class every day."""

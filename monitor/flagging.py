@@ -1,0 +1,132 @@
+"""From verdicts to flags: an alarm opens one, and only the recovery test closes it.
+
+Between the two nothing moves, neither one good day nor ten more alarms. Days replayed for late
+labels are gone through in order, so a flag they would have opened is opened now, unless one that
+was raised already covers it. Verdicts on a version that has been replaced since are history: they
+are recorded as states, but open and close nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from core.store import audit, class_days, class_state, flags, validations
+from core.store.flags import Flag, NewFlag
+from monitor.rules import change_day
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from monitor.rules import Levels, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """The flags that were opened and closed."""
+
+    opened: list[Flag] = field(default_factory=list[Flag])
+    closed: list[Flag] = field(default_factory=list[Flag])
+
+
+def decide(
+    connection: Connection,
+    version: str,
+    verdicts: Sequence[Verdict],
+    held_to: Levels,
+    *,
+    now: datetime,
+) -> Decisions:
+    """Open and close flags as the verdicts ask, the earliest day first.
+
+    Args:
+        connection: Where the flags are.
+        version: The version the verdicts are about.
+        verdicts: Of consecutive examined days, as `monitor.rules.replay` gives them.
+        held_to: What the classes are held to.
+        now: The present moment.
+    """
+    decisions = Decisions()
+    others = validations.last_day_of_others(connection, version)
+    current = [verdict for verdict in verdicts if others is None or verdict.day >= others]
+    for verdict in current:
+        _close_recovered(connection, verdict, decisions, now)
+        for label, evidence in verdict.alarms.items():
+            if _is_covered(connection, label, verdict.day):
+                continue
+            since = _since(connection, version, label, verdict.day, held_to)
+            flag = flags.open_flag(
+                connection,
+                NewFlag(
+                    kind=flags.CHANGE,
+                    label=label,
+                    version=version,
+                    since=since,
+                    raised_on=verdict.day,
+                    raised_at=now,
+                    evidence=evidence,
+                    threshold=held_to.threshold,
+                ),
+            )
+            decisions.opened.extend([flag] if flag else [])
+    if current:
+        _withdraw_unfounded(connection, version, current, decisions, now)
+    return decisions
+
+
+def _close_recovered(
+    connection: Connection, verdict: Verdict, decisions: Decisions, now: datetime
+) -> None:
+    for flag in flags.open_flags(connection):
+        recovered = flag.label in verdict.recovered and flag.raised_on < verdict.day
+        if recovered and flags.close(connection, flag, on=verdict.day, now=now):
+            decisions.closed.append(flag)
+
+
+def _is_covered(connection: Connection, label: str, day: date) -> bool:
+    """Say whether a flag of this class is open, or was raised for this episode and has closed."""
+    return bool(flags.overlapping(connection, day, date.max, label))
+
+
+def _since(connection: Connection, version: str, label: str, day: date, held_to: Levels) -> date:
+    """Return the day a class most likely sank, looking back to where its detector began."""
+    before = class_state.last_alarm(connection, version, label, day)
+    first = before + timedelta(days=1) if before else date.min
+    days = class_days.of_label(connection, version, label, first, day)
+    return change_day(days, float(held_to.reference[held_to.labels.index(label)]))
+
+
+def _withdraw_unfounded(
+    connection: Connection,
+    version: str,
+    verdicts: list[Verdict],
+    decisions: Decisions,
+    now: datetime,
+) -> None:
+    """Close flags whose alarm is gone: late or corrected labels explain it away.
+
+    The recovery test of a flag begins with its alarm, so without one it would stay open for ever.
+    """
+    states = class_state.at(connection, version, verdicts[-1].day)
+    waiting = {state.label for state in states if state.recovery_log_m}
+    for flag in flags.open_flags(connection):
+        ours = flag.version == version and flag.raised_on >= verdicts[0].day
+        if not ours or flag.label in waiting:
+            continue
+        if flags.close(connection, flag, on=verdicts[-1].day, now=now):
+            decisions.closed.append(flag)
+            audit.record(
+                connection,
+                now=now,
+                by="monitor",
+                action="withdraw flag",
+                subject=flag.label,
+                detail={
+                    "flag": flag.id,
+                    "reason": "late labels explain the alarm away",
+                },
+            )

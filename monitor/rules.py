@@ -1,0 +1,294 @@
+"""Which classes have sunk below their own reference, and which have come back.
+
+Two detectors a class (core.stats.evidence): one against "as good as its reference", which raises
+an alarm; and, from an alarm on, one against "still below r - 0.02", which shows recovery. Their
+memory at the end of a day is a function of the memory before it and the day's counts, so days
+that arrive late, in whatever order, are put in by replaying from there: the alarm side is a pure
+function of the version's `class_days`, and bit-identical to having run in order. The recovery
+side also depends on the flags that earlier versions left open.
+
+A new version starts from nothing. Nothing is decided here about flags; see monitor.flagging.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.stats.evidence import (
+    RATIOS_UP,
+    alarm_threshold,
+    empty_log_m,
+    recovery_step,
+    step,
+)
+from core.stats.proportions import recovery_levels, reference_levels
+from core.stats.sequential import RECOVERY_THRESHOLD
+from core.store import class_days, class_state, flags
+from core.store.class_state import ClassState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from sqlalchemy import Connection
+
+    from core.store.class_days import ClassDay
+    from core.store.flags import Flag
+    from core.store.registry import Version
+
+# With fewer reference images than this, the reference is told to be uncertain.
+CERTAIN_REFERENCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """What the classes of a version are held to.
+
+    Attributes:
+        labels: The classes, in the version's order.
+        reference: Accuracy below which a class has changed, shape (K,).
+        images: Reference images behind it, shape (K,).
+        recovery: Accuracy that must be exceeded again, shape (K,).
+        threshold: Evidence that raises an alarm.
+    """
+
+    labels: tuple[str, ...]
+    reference: NDArray[np.float64]
+    images: NDArray[np.int64]
+    recovery: NDArray[np.float64]
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is remembered of K classes at the end of a day; None before the first.
+
+    `armed` says which classes have something to recover from. Their recovery memory, and that of
+    the others (minus infinity), stands in `recovery_log_m`.
+    """
+
+    day: date | None
+    log_m: NDArray[np.float64]
+    evidence: NDArray[np.float64]
+    days: NDArray[np.int64]
+    armed: NDArray[np.bool_]
+    recovery_log_m: NDArray[np.float64]
+    recovery_evidence: NDArray[np.float64]
+    days_without_labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one day said: evidence of the classes that raised an alarm, and who recovered."""
+
+    day: date
+    alarms: dict[str, float]
+    recovered: frozenset[str]
+
+
+def levels(version: Version, *, budget: float, floor: float) -> Levels:
+    """Return what the classes of a version are held to.
+
+    Args:
+        version: The version, whose `reference` holds counts on images it was not trained on.
+        budget: False class-alarms accepted per 30 days over all classes.
+        floor: What all are held to when the version came without any reference counts.
+    """
+    counts = [version.reference.get(label, {}) for label in version.labels]
+    correct = np.array([count.get("correct", 0) for count in counts], dtype=np.int64)
+    total = np.array([count.get("n", 0) for count in counts], dtype=np.int64)
+    reference = reference_levels(correct, total) if total.any() else np.full(len(counts), floor)
+    return Levels(
+        tuple(version.labels),
+        reference,
+        total,
+        recovery_levels(reference),
+        alarm_threshold(len(counts), budget),
+    )
+
+
+def replay(connection: Connection, version: str, first: date, held_to: Levels) -> list[Verdict]:
+    """Compute the detectors' memory from `first` on anew, and return each day's verdict.
+
+    The day before is where it starts from, so everything later follows from the same rows
+    whatever the order in which they arrived.
+
+    Args:
+        connection: Where to read `class_days` and to write `class_state`.
+        version: The version whose days they are.
+        first: The first day that may have changed.
+        held_to: What the classes are held to.
+    """
+    class_state.lock(connection, version)
+    memory = _remembered(class_state.before(connection, version, first), held_to.labels)
+    inherited = [
+        flag
+        for flag in flags.overlapping(connection, date.min, date.max)
+        if flag.version != version and flag.kind == flags.CHANGE
+    ]
+    verdicts: list[Verdict] = []
+    rows = class_days.of_version(connection, version, first)
+    for day, group in groupby(rows, key=lambda row: row.day):
+        correct, total = _counts(list(group), held_to.labels)
+        restart = _restart(inherited, held_to.labels, after=memory.day, day=day)
+        memory, alarm, recovered = next_day(memory, held_to, (correct, total), restart, day)
+        class_state.write(connection, _states(day, memory, held_to, version, (alarm, recovered)))
+        verdicts.append(
+            Verdict(
+                day,
+                {held_to.labels[i]: float(memory.evidence[i]) for i in np.flatnonzero(alarm)},
+                frozenset(held_to.labels[i] for i in np.flatnonzero(recovered)),
+            )
+        )
+    return verdicts
+
+
+def next_day(
+    memory: Memory,
+    held_to: Levels,
+    counts: tuple[NDArray[np.int64], NDArray[np.int64]],
+    restart: NDArray[np.bool_],
+    day: date,
+) -> tuple[Memory, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the memory after one more day, who raised an alarm, and who recovered; (K,) each.
+
+    Args:
+        memory: What was remembered before it.
+        held_to: What the classes are held to.
+        counts: Right answers and images of the day, each of shape (K,).
+        restart: Classes that have something to recover from since the day before, (K,).
+        day: The day.
+    """
+    correct, total = counts
+    touched = total > 0
+    log_m, evidence = step(memory.log_m, correct, total, held_to.reference)
+    alarm = touched & (evidence >= held_to.threshold)
+    armed = memory.armed | restart
+    upward = np.where(restart[:, None], -np.inf, memory.recovery_log_m)
+    stepped, shown = recovery_step(upward, correct, total, held_to.recovery)
+    counted = armed & touched
+    recovered = counted & (shown >= RECOVERY_THRESHOLD) & ~alarm
+    over = alarm | recovered
+    kept = np.where(armed & ~restart, memory.recovery_evidence, 0.0)
+    gap = (day - memory.day).days if memory.day else 1
+    after = Memory(
+        day=day,
+        log_m=np.where(alarm[:, None], -np.inf, log_m),
+        evidence=np.where(touched, evidence, memory.evidence),
+        days=memory.days + touched,
+        armed=(armed & ~recovered) | alarm,
+        recovery_log_m=np.where(
+            over[:, None], -np.inf, np.where(counted[:, None], stepped, upward)
+        ),
+        recovery_evidence=np.where(counted, shown, kept),
+        days_without_labels=np.where(touched, 0, memory.days_without_labels + gap),
+    )
+    return after, alarm, recovered
+
+
+def nothing_remembered(classes: int) -> Memory:
+    """Return the memory with which a version begins."""
+    return Memory(
+        day=None,
+        log_m=empty_log_m(classes),
+        evidence=np.zeros(classes),
+        days=np.zeros(classes, dtype=np.int64),
+        armed=np.zeros(classes, dtype=np.bool_),
+        recovery_log_m=empty_log_m(classes, RATIOS_UP),
+        recovery_evidence=np.zeros(classes),
+        days_without_labels=np.zeros(classes, dtype=np.int64),
+    )
+
+
+def change_day(days: Sequence[ClassDay], reference: float) -> date:
+    """Return the day on which a class most likely sank: the one whose bet would have won most.
+
+    For a change on day s the likelihood ratio of the days since is the mean over the grid of
+    prod_{t >= s} L_g(t); the evidence E is the sum of these over all s. The largest of them
+    names the day. It is an estimate: a mild drop is dated to within some days.
+
+    Args:
+        days: The class's days since its detector last began, in order; the last has images.
+        reference: Accuracy it was held to.
+    """
+    seen = [day for day in days if day.n > 0]
+    correct = np.array([day.correct for day in seen])
+    total = np.array([day.n for day in seen])
+    # From an empty state, a step gives the logarithm of L_g for each day, as if it were a class.
+    ratios, _ = step(empty_log_m(len(seen)), correct, total, np.full(len(seen), reference))
+    since = np.cumsum(ratios[::-1], axis=0)[::-1]
+    return seen[int(np.argmax(np.logaddexp.reduce(since, axis=1)))].day
+
+
+def _restart(
+    inherited: list[Flag], labels: tuple[str, ...], *, after: date | None, day: date
+) -> NDArray[np.bool_]:
+    """Say which classes had a flag raised against another version since the day before."""
+    begun = {
+        flag.label
+        for flag in inherited
+        if flag.raised_on < day
+        and (after is None or flag.raised_on >= after)
+        and (flag.closed_on is None or flag.closed_on >= day)
+    }
+    return np.array([label in begun for label in labels])
+
+
+def _counts(
+    rows: list[ClassDay], labels: tuple[str, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    by_label = {row.label: row for row in rows}
+    found = [by_label.get(label) for label in labels]
+    correct = np.array([row.correct if row else 0 for row in found], dtype=np.int64)
+    return correct, np.array([row.n if row else 0 for row in found], dtype=np.int64)
+
+
+def _remembered(states: list[ClassState], labels: tuple[str, ...]) -> Memory:
+    if not states:
+        return nothing_remembered(len(labels))
+    by_label = {state.label: state for state in states}
+    rows = [by_label[label] for label in labels]
+    nothing = [-np.inf] * len(RATIOS_UP)
+    return Memory(
+        day=rows[0].day,
+        log_m=np.array([row.log_m for row in rows], dtype=np.float64),
+        evidence=np.array([row.evidence for row in rows], dtype=np.float64),
+        days=np.array([row.days for row in rows], dtype=np.int64),
+        armed=np.array([bool(row.recovery_log_m) for row in rows]),
+        recovery_log_m=np.array([row.recovery_log_m or nothing for row in rows], dtype=np.float64),
+        recovery_evidence=np.array([row.recovery_evidence for row in rows], dtype=np.float64),
+        days_without_labels=np.array([row.days_without_labels for row in rows], dtype=np.int64),
+    )
+
+
+def _states(
+    day: date,
+    memory: Memory,
+    held_to: Levels,
+    version: str,
+    verdicts: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+) -> list[ClassState]:
+    alarm, recovered = verdicts
+    return [
+        ClassState(
+            day=day,
+            version=version,
+            label=label,
+            reference=float(held_to.reference[i]),
+            threshold=held_to.threshold,
+            evidence=float(memory.evidence[i]),
+            log_m=memory.log_m[i].tolist(),
+            days=int(memory.days[i]),
+            alarm=bool(alarm[i]),
+            recovery_evidence=float(memory.recovery_evidence[i]),
+            recovery_log_m=memory.recovery_log_m[i].tolist() if memory.armed[i] else [],
+            recovered=bool(recovered[i]),
+            days_without_labels=int(memory.days_without_labels[i]),
+        )
+        for i, label in enumerate(held_to.labels)
+    ]

@@ -1,0 +1,133 @@
+"""The daily exam: fresh labelled images of each class, and what the version says of them.
+
+The draw is written down before any image is looked at, so a day that is interrupted goes on with
+the same images, and nobody can draw until the numbers please. An exam whose images mostly cannot
+be read is invalid: a lost folder must not look like a model that gets everything wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.bundle.runner import Runner
+from core.evaluation import Evaluation, evaluate
+from core.stats.proportions import jeffreys
+from core.store import class_days, images, validations
+from core.store.class_days import ClassDay
+from core.store.validations import Answers, Draw, Judgement, Validation
+
+if TYPE_CHECKING:
+    from monitor.page import Page
+
+# More unreadable images than this share make an exam invalid.
+MOST_UNREADABLE = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """What came of a day's exam: its row, and how many images it drew."""
+
+    validation: Validation
+    drawn: int
+    complaint: str = ""
+
+
+def draw(page: Page, *, fresh: bool) -> Validation | None:
+    """Return the day's draw, the recorded one where there is one.
+
+    Args:
+        page: The day.
+        fresh: Whether to draw when nothing is recorded; without it the answer is None then.
+    """
+    version, options = page.version, page.options
+    with page.writing() as connection:
+        recorded = validations.get(connection, page.day, version.version)
+        if recorded is not None or not fresh:
+            return recorded
+        samples = images.draw(
+            connection,
+            version=version.version,
+            labels=version.labels,
+            before=page.end,
+            snapshot_at=version.snapshot_at,
+            per_class=options.per_class,
+        )
+        now = page.clock.now()
+        late = now >= page.end + timedelta(days=1)
+        intent = Draw(page.day, version.version, options.per_class, late, now)
+        return validations.record_draw(connection, intent, samples)
+
+
+def examine(page: Page, validation: Validation) -> Exam:
+    """Show the drawn images to the version and write down each answer, and the classes' counts.
+
+    An exam that is done stays as it is; an invalid one is tried again with the same images.
+
+    Raises:
+        BundleError: The version cannot be loaded.
+        StaleRunError: Somebody else has taken the day over.
+    """
+    with page.writing() as connection:
+        samples = validations.drawn(connection, validation)
+    if validation.status == "done":
+        return Exam(validation, len(samples))
+    if not samples:
+        return _settle(page, validation, None)
+    page.on_progress("loading the version", 0, 1)
+    runner = Runner.open(Path(page.version.uri))
+    evaluation = evaluate(runner, samples, on_progress=page.on_progress)
+    return _settle(page, validation, evaluation)
+
+
+def _settle(page: Page, validation: Validation, evaluation: Evaluation | None) -> Exam:
+    """Write the answers down, and end the exam as done or invalid, all in one transaction."""
+    unreadable = evaluation.unreadable if evaluation else []
+    judgements = _judgements(page.version.labels, evaluation) if evaluation else []
+    drawn = len(unreadable) + len(judgements)
+    for sample, complaint in unreadable[:10]:
+        logger.warning("image %d cannot be judged: %s", sample.id, complaint)
+    invalid = len(unreadable) > MOST_UNREADABLE * drawn
+    with page.writing() as connection:
+        if not invalid:
+            validations.record_judgements(connection, validation, judgements)
+            answers = validations.answers(connection, validation)
+            class_days.write(connection, _class_days(page, answers))
+        finished = validations.finish(
+            connection,
+            validation,
+            status="invalid" if invalid else "done",
+            unreadable=len(unreadable),
+            now=page.clock.now(),
+        )
+    complaint = f"{len(unreadable)} of {drawn} images cannot be read" if invalid else ""
+    return Exam(finished, drawn, complaint)
+
+
+def _judgements(labels: list[str], evaluation: Evaluation) -> list[Judgement]:
+    answered = zip(
+        evaluation.samples,
+        evaluation.predicted.tolist(),
+        evaluation.confidence.tolist(),
+        strict=True,
+    )
+    return [Judgement(sample.id, labels[index], sure) for sample, index, sure in answered]
+
+
+def _class_days(page: Page, answers: dict[str, Answers]) -> list[ClassDay]:
+    """Return a row for every label of the version, also for those without images."""
+    labels = page.version.labels
+    rows = [answers.get(label, Answers(label, 0, 0, {})) for label in labels]
+    correct = np.array([row.correct for row in rows])
+    low, high = jeffreys(correct, np.array([row.n for row in rows]))
+    return [
+        ClassDay(page.day, page.version.version, row.label, row.n, row.correct, row.confused, a, b)
+        for row, a, b in zip(rows, low.tolist(), high.tolist(), strict=True)
+    ]

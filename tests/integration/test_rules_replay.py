@@ -1,0 +1,133 @@
+"""Replaying the detectors over days that arrive late, against real rows."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from core.store import class_days, class_state, flags
+from core.store.class_days import ClassDay
+from core.store.class_state import ClassState
+from core.store.database import transaction
+from core.store.flags import NewFlag
+from core.store.registry import Version
+from monitor import rules
+from monitor.rules import Levels
+from tests.pool import day, register
+
+LABELS = ("Cat", "Dog", "Spider")
+DAYS = 20
+NOW = datetime(2026, 4, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def version(engine: Engine, tmp_path: Path) -> Version:
+    """The champion."""
+    return register(engine, tmp_path)
+
+
+def _counts(seed: int) -> dict[date, list[ClassDay]]:
+    """Return days of three classes; Cat sinks on day 8 and is back on day 12; Dog has gaps."""
+    rng = np.random.default_rng(seed)
+    days: dict[date, list[ClassDay]] = {}
+    for number in range(1, DAYS + 1):
+        truth = {"Cat": 0.3 if 8 <= number < 12 else 1.0, "Dog": 0.97, "Spider": 0.97}
+        rows = []
+        for label in LABELS:
+            n = 0 if label == "Dog" and rng.random() < 0.4 else 10
+            k = int(rng.binomial(n, truth[label]))
+            rows.append(ClassDay(day(number), "v1", label, n, k, {}, 0.0, 1.0))
+        days[day(number)] = rows
+    return days
+
+
+def _replay(engine: Engine, rows: list[ClassDay], first: date, held_to: Levels) -> None:
+    with transaction(engine) as connection:
+        class_days.write(connection, rows)
+        rules.replay(connection, "v1", first, held_to)
+
+
+def _states(engine: Engine) -> list[ClassState]:
+    with transaction(engine) as connection:
+        found = [
+            row
+            for number in range(1, DAYS + 1)
+            for row in class_state.at(connection, "v1", day(number))
+        ]
+        connection.execute(sa.text("TRUNCATE class_state, class_days"))
+    return found
+
+
+class TestReplay:
+    """`rules.replay`, the way every state is made."""
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_any_order_of_arrival_gives_the_same_bits(
+        self, engine: Engine, version: Version, seed: int
+    ):
+        """Late labels and missed days leave no trace in the detectors."""
+        days, held_to = _counts(seed), rules.levels(version, budget=0.3, floor=0.8)
+        for one in days:
+            _replay(engine, days[one], one, held_to)
+        in_order = _states(engine)
+
+        for one in np.random.default_rng(seed).permutation(np.array(list(days))):
+            _replay(engine, days[one], one, held_to)
+
+        assert _states(engine) == in_order
+        assert any(state.alarm for state in in_order)
+        assert any(state.recovered for state in in_order)
+
+    def test_replaying_a_day_twice_changes_nothing(self, engine: Engine, version: Version):
+        """A day that is run again leaves the same rows."""
+        days, held_to = _counts(0), rules.levels(version, budget=0.3, floor=0.8)
+        for one in days:
+            _replay(engine, days[one], one, held_to)
+        _replay(engine, [], day(5), held_to)
+        again = _states(engine)
+        for one in days:
+            _replay(engine, days[one], one, held_to)
+
+        assert _states(engine) == again
+
+    def test_a_new_version_is_asked_to_show_recovery_from_an_inherited_flag(
+        self, engine: Engine, version: Version
+    ):
+        """The flag stays until the new version has proven itself on the class."""
+        held_to = rules.levels(version, budget=0.3, floor=0.8)
+        with transaction(engine) as connection:
+            flags.open_flag(
+                connection,
+                NewFlag("change", "Cat", "v0", day(1), day(1), NOW, 500.0, 300.0),
+            )
+        for number in range(2, 8):
+            rows = [ClassDay(day(number), "v1", label, 10, 10, {}, 0, 1) for label in LABELS]
+            _replay(engine, rows, day(number), held_to)
+
+        states = _states(engine)
+        assert {state.label for state in states if state.recovered} == {"Cat"}
+
+    def test_states_come_back_from_postgres_bit_for_bit(self, engine: Engine, version: Version):
+        """Minus infinity and the last bit included."""
+        state = ClassState(
+            day=day(1),
+            version="v1",
+            label="Cat",
+            reference=0.1 + 0.2,
+            threshold=300.0,
+            evidence=1e308,
+            log_m=[-np.inf, 1 / 3, *[np.pi * 10**i for i in range(6)]],
+            days=1,
+            alarm=True,
+            recovery_evidence=0.0,
+            recovery_log_m=[],
+            recovered=False,
+            days_without_labels=0,
+        )
+        with transaction(engine) as connection:
+            class_state.write(connection, [state])
+
+            assert class_state.before(connection, "v1", day(1) + timedelta(days=3)) == [state]
