@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -23,7 +24,7 @@ def sample_set() -> Path:
     return sample_data.fetch(Path(tempfile.gettempdir()) / name)
 
 
-_NEEDS_POSTGRES = {"postgres_url", "database_url", "engine"}
+_NEEDS_POSTGRES = {"postgres_url", "database_url", "engine", "module_engine"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,10 +56,17 @@ def template_database(postgres_url: str) -> str:
 @pytest.fixture
 def database_url(postgres_url: str, template_database: str) -> Iterator[str]:
     """The address of a migrated database without rows, of this test alone."""
-    name = f"test_{uuid.uuid4().hex}"
-    _administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template_database}")
-    yield _sibling(postgres_url, name)
-    _administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    with _copied(postgres_url, template_database) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def module_engine(postgres_url: str, template_database: str) -> Iterator[Engine]:
+    """An engine on a database that the tests of one module share: they see each other's rows."""
+    with _copied(postgres_url, template_database) as url:
+        engine = database.create_engine(url)
+        yield engine
+        engine.dispose()
 
 
 @pytest.fixture
@@ -67,6 +75,14 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine = database.create_engine(database_url)
     yield engine
     engine.dispose()
+
+
+@contextmanager
+def _copied(url: str, template: str) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex}"
+    _administer(url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _sibling(url, name)
+    _administer(url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _sibling(url: str, name: str) -> str:

@@ -28,7 +28,7 @@ import psycopg
 from core.errors import StoreError
 from core.store.postgres_account import ELSEWHERE, account_for, find_programs, refuse_unreachable
 from core.store.postgres_folder import ROLE, USERS_LOCK, DataFolder, make, refuse_unusable
-from core.store.postgres_lock import Patience, Report, close_lock, try_lock
+from core.store.postgres_lock import Patience, Report, release_lock, try_lock
 from core.store.postgres_server import Server, is_full
 
 _DATABASE = "weakspot"
@@ -76,7 +76,7 @@ class EmbeddedPostgres:
         except FileNotFoundError:
             _log.warning("%s was removed; its server ends by itself", self._server.folder.path)
         finally:
-            close_lock(self._users_lock)
+            release_lock(self._users_lock)
 
 
 def connect(folder: Path, *, on_progress: Report | None = None) -> EmbeddedPostgres:
@@ -134,7 +134,7 @@ def _join(server: Server, report: Report) -> EmbeddedPostgres:
         users_lock = server.folder.open_lock(USERS_LOCK)
         alone = try_lock(users_lock)
         try:
-            fcntl.flock(users_lock, fcntl.LOCK_SH)
+            fcntl.flock(users_lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             server.folder.mark_stopped(stopped=False)
             fixed_port = None if alone else server.folder.port()
             port = server.ensure_running(patience, fixed_port=fixed_port)
@@ -144,7 +144,7 @@ def _join(server: Server, report: Report) -> EmbeddedPostgres:
             if alone:
                 with contextlib.suppress(StoreError):
                     server.stop()
-            close_lock(users_lock)
+            release_lock(users_lock)
             raise
 
 

@@ -14,6 +14,9 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 from pgvector import HalfVector
+from sqlalchemy.dialects.postgresql.base import (
+    ischema_names,  # pyright: ignore[reportUnknownVariableType]
+)
 
 
 class HalfVec(sa.types.UserDefinedType[Any]):
@@ -41,3 +44,7 @@ def to_binary(embedding: NDArray[np.float32]) -> bytes:
 
 def _from_text(value: str | None) -> NDArray[np.float32] | None:
     return None if value is None else HalfVector.from_text(value).to_numpy().astype(np.float32)
+
+
+# So that a database can be compared with the tables this code describes.
+ischema_names["halfvec"] = HalfVec

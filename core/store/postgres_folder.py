@@ -23,7 +23,7 @@ from core.store.postgres_account import ELSEWHERE, Account
 from core.store.postgres_lock import (
     Patience,
     Report,
-    close_lock,
+    release_lock,
     remember_lock,
     try_lock,
     wait_for_lock,
@@ -65,7 +65,7 @@ class DataFolder:
         return file
 
     def open_lock(self, name: str) -> int:
-        """Open one of the lock files; `close_lock` closes it, and forked children do at once."""
+        """Open one of the lock files; forked children close their copy at once."""
         file = self.open_file(name)
         remember_lock(file)
         return file
@@ -78,7 +78,7 @@ class DataFolder:
             wait_for_lock(file, patience)
             yield
         finally:
-            close_lock(file)
+            release_lock(file)
 
     def password(self) -> str:
         """Return the password of the role `weakspot`."""
@@ -203,7 +203,7 @@ def make(folder: DataFolder, programs: Path, password: str, report: Report) -> N
             _initialise(folder, programs, password)
             os.fsync(parent)
     finally:
-        close_lock(parent)
+        release_lock(parent)
 
 
 def refuse_unusable(folder: DataFolder) -> None:

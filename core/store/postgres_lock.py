@@ -26,7 +26,7 @@ def _drop_locks() -> None:
     _locks.clear()
 
 
-#os.register_at_fork(after_in_child=_drop_locks)
+os.register_at_fork(after_in_child=_drop_locks)
 
 
 class Patience:
@@ -68,9 +68,15 @@ def try_lock(file: int) -> bool:
 
 
 def close_lock(file: int) -> None:
-    """Close what `open_lock` opened; a lock held through it alone is free then."""
+    """Close a lock's file; a program that inherited it goes on holding the lock."""
     _locks.discard(file)
     os.close(file)
+
+
+def release_lock(file: int) -> None:
+    """Give a lock back, whoever inherited its file, and close it."""
+    fcntl.flock(file, fcntl.LOCK_UN)
+    close_lock(file)
 
 
 def wait_for_lock(file: int, patience: Patience) -> None:

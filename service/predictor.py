@@ -1,0 +1,209 @@
+"""One image on one page: from the bytes that were sent to a logged answer.
+
+Decoding runs in threads of its own, beside the model's. Everything a request holds is counted
+when it comes in, so however many arrive, what waits is bounded and the rest is refused at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.clock import Clock
+from core.errors import InvalidImageError, OverloadedError
+from core.images.decode import decode
+from core.images.descriptors import describe
+from core.images.preprocess import Recipe, preprocess
+from core.store.predictions import Prediction, new_id
+from service.batcher import Batcher, Outcome
+from service.model_slot import ModelSlot, Serving
+from service.prediction_log import PredictionLog
+from service.telemetry import Metrics
+
+LOGGED_TOP = 5  # labels kept of every prediction, however many its answer shows
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may ask for.
+
+    Attributes:
+        max_image_bytes: Of one image as sent.
+        max_image_pixels: Of one image, decoded.
+        max_waiting: Images on their way through the service at one moment.
+        max_decoding: Images decoded at one moment.
+        timeout_s: From the whole image received to its answer.
+    """
+
+    max_image_bytes: int
+    max_image_pixels: int
+    max_waiting: int
+    max_decoding: int
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A logged prediction, and the labels its answer shows.
+
+    Attributes:
+        prediction: As it stands in the log.
+        model: Name of the model whose version answered.
+        top: The likeliest labels, best first, as many as were asked for.
+    """
+
+    prediction: Prediction
+    model: str
+    top: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """An image, ready for a model."""
+
+    tensor: NDArray[np.uint8]
+    descriptors: dict[str, float]
+    sha256: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is known of a request before its image is looked at."""
+
+    data: bytes
+    top_k: int
+    request_id: str
+    begun: float
+
+
+class Predictor:
+    """Answers images, each with a committed row.
+
+    Args:
+        slot: Holds the version that serves.
+        batcher: Runs it.
+        log: Keeps what it said.
+        limits: What one request may ask for.
+        clock: Gives predictions their time.
+        metrics: Told how long each stage took.
+    """
+
+    def __init__(
+        self,
+        *,
+        slot: ModelSlot,
+        batcher: Batcher,
+        log: PredictionLog,
+        limits: Limits,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._slot = slot
+        self._batcher = batcher
+        self._log = log
+        self._limits = limits
+        self._clock = clock
+        self._metrics = metrics
+        self._pool = ThreadPoolExecutor(limits.max_decoding, thread_name_prefix="decode")
+        self._inside = 0
+
+    def stop(self) -> None:
+        """End the decoding threads; what waits for one is no longer awaited by anybody."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def __len__(self) -> int:
+        """Return how many images are on their way through the service."""
+        return self._inside
+
+    async def predict(self, data: bytes, *, top_k: int, request_id: str) -> Answered:
+        """Answer one image.
+
+        Args:
+            data: A whole JPEG, PNG or WebP file.
+            top_k: How many labels the answer shows, at most.
+            request_id: Kept in the log.
+
+        Raises:
+            InvalidImageError: The bytes are no usable image.
+            OverloadedError: Too much is waiting, or the answer took too long.
+            BundleError: No model serves.
+            StoreError: The row could not be committed, so there is no answer.
+        """
+        if not data:
+            raise InvalidImageError("the image is empty: 0 bytes were sent")
+        if self._inside >= self._limits.max_waiting:
+            raise OverloadedError(f"{self._inside} images are being answered already; try again")
+        self._inside += 1
+        request = _Request(data, top_k, request_id, time.monotonic())
+        try:
+            async with asyncio.timeout(self._limits.timeout_s):
+                return await self._answer(request)
+        except TimeoutError as error:
+            raise OverloadedError(
+                f"there was no answer within {self._limits.timeout_s:g} s; try again"
+            ) from error
+        finally:
+            self._inside -= 1
+
+    async def _answer(self, request: _Request) -> Answered:
+        serving = self._slot.current()
+        at = self._clock.now()
+        picture = await asyncio.get_running_loop().run_in_executor(
+            self._pool, _read, request.data, serving.runner.recipe, self._limits
+        )
+        outcome = await self._batcher.submit(serving.runner, picture.tensor)
+        top = _rank(outcome, serving.runner.labels, max(request.top_k, LOGGED_TOP))
+        prediction = Prediction(
+            id=new_id(at),
+            at=at,
+            version=serving.runner.version,
+            label=top[0]["label"],
+            confidence=outcome.confidence,
+            top=top[:LOGGED_TOP],
+            margin=outcome.margin,
+            entropy=outcome.entropy,
+            descriptors=picture.descriptors,
+            latency_ms=1000 * (time.monotonic() - request.begun),
+            image_sha256=picture.sha256,
+            embedding=outcome.embedding,
+            request_id=request.request_id,
+        )
+        logged = time.monotonic()
+        await self._log.commit(prediction)
+        self._measure(picture, outcome, serving, time.monotonic() - logged)
+        return Answered(prediction, serving.name, top[: request.top_k])
+
+    def _measure(self, picture: _Picture, outcome: Outcome, serving: Serving, log_s: float) -> None:
+        self._metrics.observe("decode", picture.seconds)
+        self._metrics.observe("queue", outcome.queue_s)
+        self._metrics.observe("infer", outcome.infer_s)
+        self._metrics.observe("log", log_s)
+        self._metrics.answered(serving.runner.version)
+
+
+def _read(data: bytes, recipe: Recipe, limits: Limits) -> _Picture:
+    begun = time.monotonic()
+    image = decode(data, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
+    return _Picture(
+        tensor=preprocess(image, recipe),
+        descriptors=describe(image),
+        sha256=hashlib.sha256(data).hexdigest(),
+        seconds=time.monotonic() - begun,
+    )
+
+
+def _rank(outcome: Outcome, labels: tuple[str, ...], k: int) -> list[dict[str, Any]]:
+    """Return the k likeliest labels, best first; of equals the one that comes first."""
+    order = np.argsort(-outcome.probabilities, kind="stable")[:k]
+    return [
+        {"label": labels[i], "probability": round(float(outcome.probabilities[i]), 6)}
+        for i in order
+    ]

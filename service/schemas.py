@@ -1,0 +1,155 @@
+"""What goes over the wire: the bodies of requests and answers, as OpenAPI shows them."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.store.predictions import Prediction
+from core.store.registry import Version
+from service.problems import Problem
+
+_ID = "019aa7d4-5e2b-7c31-9f2e-3b1d6c0a4e11"
+
+
+class ModelName(BaseModel):
+    """Which model answered."""
+
+    name: str = Field(examples=["classifier"])
+    version: str = Field(examples=["v3"])
+
+
+class Candidate(BaseModel):
+    """A label and how probable it is."""
+
+    label: str = Field(examples=["Dog"])
+    probability: float = Field(ge=0, le=1, examples=[0.973])
+
+
+class Answer(BaseModel):
+    """What the model says of one image."""
+
+    id: UUID = Field(examples=[_ID], description="The prediction, under /v1/predictions/{id}.")
+    model: ModelName
+    label: str = Field(examples=["Dog"])
+    confidence: float = Field(ge=0, le=1, examples=[0.973])
+    top: list[Candidate] = Field(description="The likeliest labels, best first.")
+    logged: Literal["stored"] = Field(
+        description="`stored`: the prediction was committed in Postgres before this answer left."
+    )
+
+
+class Refusal(BaseModel):
+    """Why one image of a batch has no answer."""
+
+    problem: Problem
+
+
+class BatchAnswer(BaseModel):
+    """One answer or one problem for each image, in the order they were sent."""
+
+    results: list[Answer | Refusal]
+
+
+class LoggedPrediction(BaseModel):
+    """One entry of the prediction log."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    at: datetime
+    version: str
+    label: str
+    confidence: float
+    top: list[Candidate]
+    margin: float = Field(description="Probability of the first label less that of the second.")
+    entropy: float = Field(description="Of all probabilities, in nats.")
+    descriptors: dict[str, float] = Field(description="What the picture looks like.")
+    latency_ms: float
+    image_sha256: str
+    true_label: str | None
+    labelled_at: datetime | None
+    labelled_by: str | None
+    request_id: str | None
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> "LoggedPrediction":
+        """Return a stored prediction as it is shown."""
+        return cls.model_validate(prediction)
+
+
+class PredictionList(BaseModel):
+    """A page of the prediction log, the newest first."""
+
+    predictions: list[LoggedPrediction]
+    next: str | None = Field(description="`cursor` of the next page; null on the last one.")
+
+
+class TrueLabel(BaseModel):
+    """What the picture of a prediction really shows."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    label: str = Field(min_length=1, max_length=200, examples=["Dog"])
+
+
+class ServingModel(BaseModel):
+    """The version that answers."""
+
+    name: str
+    version: str
+    labels: list[str]
+    recipe: dict[str, Any] = Field(description="How a picture becomes the model's input.")
+    architecture: str
+    device: str = Field(description="Where it really runs.")
+    metrics: dict[str, Any]
+    created_at: datetime
+    loaded_at: datetime
+
+
+class RegisteredVersion(BaseModel):
+    """A version that could serve."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    version: str
+    number: int
+    name: str
+    parent: str | None
+    labels: list[str]
+    metrics: dict[str, Any]
+    created_at: datetime
+    champion: bool = False
+
+    @classmethod
+    def of(cls, version: Version, champion: str | None) -> "RegisteredVersion":
+        """Return a registered version as it is shown."""
+        shown = cls.model_validate(version)
+        return shown.model_copy(update={"champion": version.version == champion})
+
+
+class VersionList(BaseModel):
+    """Every registered version, the newest first."""
+
+    models: list[RegisteredVersion]
+
+
+class Check(BaseModel):
+    """One thing that readiness depends on."""
+
+    ok: bool
+    detail: str
+
+
+class Readiness(BaseModel):
+    """Whether predictions can be answered, and if not, why."""
+
+    ready: bool
+    checks: dict[str, Check]
+
+
+class Liveness(BaseModel):
+    """The process answers."""
+
+    alive: Literal[True] = True

@@ -1,0 +1,124 @@
+"""How the service listens, and how it stops: bound sockets, signals, and uvicorn in between."""
+
+import contextlib
+import math
+import signal
+import socket
+import threading
+from collections.abc import Callable, Generator
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from core.errors import UsageError
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# What a socket bound to every address is reached by from this machine.
+_FROM_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+class Server(uvicorn.Server):
+    """uvicorn that stops when an event says so; signals are the caller's business.
+
+    Left alone, uvicorn raises the signal again after a clean stop, and the process seems killed.
+
+    Args:
+        app: The application.
+        stop: Set it to stop.
+        drain_s: Time for requests in flight to finish, in seconds.
+        on_started: Called once requests are answered.
+    """
+
+    def __init__(
+        self,
+        app: FastAPI,
+        *,
+        stop: threading.Event,
+        drain_s: float,
+        on_started: Callable[[], None],
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            lifespan="on",
+            ws="none",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=math.ceil(drain_s),
+        )
+        super().__init__(config)
+        self._stop = stop
+        self._on_started = on_started
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave signals to `stopping_on_signals`."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ask, ten times a second, whether to stop."""
+        return await super().on_tick(counter) or self._stop.is_set()
+
+
+@contextlib.contextmanager
+def stopping_on_signals(stop: threading.Event) -> Generator[None]:
+    """Let SIGTERM and SIGINT set `stop`, where this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to the address; port 0 takes a free one.
+
+    Raises:
+        UsageError: The address is taken, or not one of this machine.
+    """
+    try:
+        family, kind, *_, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind)
+    except OSError as error:
+        raise _unusable(host, port, error) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise _unusable(host, port, error) from error
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return the address at which a bound socket is reached from this machine."""
+    bound: tuple[str, int] = listener.getsockname()[:2]
+    host, port = _FROM_HERE.get(bound[0], bound[0]), bound[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _unusable(host: str, port: int, error: OSError) -> UsageError:
+    return UsageError(
+        f"cannot listen on {host} port {port}: {error.strerror or error}; choose another with "
+        "WEAKSPOT_SERVICE_HOST and WEAKSPOT_SERVICE_PORT (0 takes a free port)"
+    )

@@ -1,0 +1,85 @@
+"""Keeps the prediction log's days in order: partitions made ahead, old ones dropped.
+
+It runs at the start, every hour, and whenever the clock reaches another day. When it cannot,
+nothing is lost: rows of a day without a partition wait in the default one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from datetime import date, timedelta
+
+from sqlalchemy import Engine
+
+from core.clock import Clock
+from core.errors import WeakspotError
+from core.store.database import transaction
+from core.store.partitions import drop_partitions_before, ensure_partitions
+
+_log = logging.getLogger(__name__)
+
+_EVERY_S = 3600.0
+_AGAIN_S = 30.0  # after a failure
+_LOOK_S = 1.0  # how often the clock is asked for the day
+_DAYS_AHEAD = 7
+
+
+class Upkeep:
+    """The thread that looks after the prediction log's partitions.
+
+    Args:
+        engine: Where the log is.
+        clock: Says which day it is.
+        retention_days: Days of predictions that are kept.
+    """
+
+    def __init__(self, engine: Engine, *, clock: Clock, retention_days: int) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._retention_days = retention_days
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="upkeep", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping.set()
+        self._thread.join()
+
+    def run_once(self) -> None:
+        """Make what is missing for yesterday to a week ahead, and drop what is too old.
+
+        Raises:
+            StoreError: Postgres is away, or others hold the log for too long.
+        """
+        today = self._clock.now().date()
+        days = [today + timedelta(days=i) for i in range(-1, _DAYS_AHEAD + 1)]
+        with transaction(self._engine) as connection:
+            ensure_partitions(connection, days)
+        with transaction(self._engine) as connection:
+            oldest = today - timedelta(days=self._retention_days)
+            dropped = drop_partitions_before(connection, oldest)
+        if dropped:
+            _log.info("dropped the predictions of %d days before %s", len(dropped), oldest)
+
+    def _work(self) -> None:
+        done_on: date | None = None
+        next_s = 0.0
+        while not self._stopping.is_set():
+            try:
+                today = self._clock.now().date()
+                if today != done_on or time.monotonic() >= next_s:
+                    done_on, next_s = today, time.monotonic() + _AGAIN_S
+                    self.run_once()
+                    next_s = time.monotonic() + _EVERY_S
+            except WeakspotError as error:
+                _log.warning("the prediction log's days could not be looked after: %s", error)
+            except Exception:
+                # A thread that ends here would let the default partition grow for ever.
+                _log.exception("the prediction log's days could not be looked after")
+            self._stopping.wait(_LOOK_S)

@@ -1,0 +1,377 @@
+"""What must hold when something breaks under a service that is answering.
+
+An answered prediction is a logged prediction, once; everything else is a 503 that says when to
+try again.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from core.bundle import files
+from core.clock import FixedClock
+from core.store import database, embedded, partitions, registry
+from core.store.database import transaction
+from core.store.registry import Version
+from tests.pool import register
+from tests.serving import Traffic, jpeg_of, logged, serving
+
+AWAY = (503, "log_away", "1")
+
+
+def promote(engine: Engine, version: str) -> None:
+    """Make a version the champion."""
+    with transaction(engine) as connection:
+        registry.promote(connection, version, now=datetime.now(UTC), by="test", reason="test")
+
+
+def eventually(check: object, *, within_s: float = 10.0) -> None:
+    """Wait until a check holds."""
+    deadline = time.monotonic() + within_s
+    while not check():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def version_of(service: httpx.Client) -> str:
+    """Return the version that serves."""
+    version: str = service.get("/v1/model").json()["version"]
+    return version
+
+
+class TestPromotion:
+    """The champion changes while requests are answered."""
+
+    def test_loses_and_mixes_nothing(self, engine: Engine, tmp_path: Path):
+        """F17: no errors; each answer names one version, and its row the same."""
+        register(engine, tmp_path / "bundles")
+        register(engine, tmp_path / "bundles", name="v2", promoted_at=None)
+        with (
+            serving(engine, tmp_path, reload_s=30) as service,
+            Traffic(str(service.base_url), callers=6) as traffic,
+        ):
+            for version in ("v2", "v1", "v2", "v1", "v2"):
+                traffic.wait_for(10)
+                promote(engine, version)
+                eventually(lambda wanted=version: version_of(service) == wanted)
+            traffic.wait_for(10)
+
+        assert (traffic.refusals, traffic.broken) == ([], 0)
+        assert set(traffic.answers.values()) == {"v1", "v2"}
+        assert logged(engine) == traffic.answers
+
+    def test_is_noticed_without_the_notice(self, engine: Engine, tmp_path: Path):
+        """A notice can be missed; looking every few seconds makes it certain."""
+        version = register(engine, tmp_path / "bundles")
+        register(engine, tmp_path / "bundles", name="v2", promoted_at=None)
+        with serving(engine, tmp_path, reload_s=0.2) as service:
+            with transaction(engine) as connection:
+                connection.execute(
+                    sa.text("""
+                        INSERT INTO aliases (alias, version, follows, at, by, reason)
+                        SELECT 'champion', 'v2', max(id), :now, 'test', 'test' FROM aliases
+                    """),
+                    {"now": version.created_at},
+                )
+
+            eventually(lambda: version_of(service) == "v2")
+
+    @pytest.mark.parametrize("damage", ["alter", "truncate", "swap", "remove"])
+    def test_of_a_damaged_bundle_changes_nothing(self, engine: Engine, tmp_path: Path, damage: str):
+        """F16: the old version serves on, the service stays ready, the failure is kept."""
+        register(engine, tmp_path / "bundles")
+        bad = register(engine, tmp_path / "bundles", name="v2", promoted_at=None)
+        _damage(engine, bad, damage)
+        with serving(engine, tmp_path) as service:
+            promote(engine, "v2")
+            eventually(lambda: _loads(engine, "v2"))
+
+            assert service.get("/readyz").status_code == 200
+            assert service.post("/v1/predict", content=jpeg_of("Dog")).json()["label"] == "Dog"
+            assert version_of(service) == "v1"
+            (load,) = _loads(engine, "v2")
+            assert not load.ok
+            assert load.detail
+
+    def test_of_a_damaged_bundle_heals_with_the_next(self, engine: Engine, tmp_path: Path):
+        """Rolling back or promoting another version is all it takes."""
+        register(engine, tmp_path / "bundles")
+        bad = register(engine, tmp_path / "bundles", name="v2", promoted_at=None)
+        register(engine, tmp_path / "bundles", name="v3", promoted_at=None)
+        _damage(engine, bad, "truncate")
+        with serving(engine, tmp_path) as service:
+            promote(engine, "v2")
+            eventually(lambda: _loads(engine, "v2"))
+            promote(engine, "v3")
+
+            eventually(lambda: version_of(service) == "v3")
+
+    def test_of_a_bundle_that_arrives_late_is_tried_again(self, engine: Engine, tmp_path: Path):
+        """A shared folder may show a promoted bundle only after a while."""
+        register(engine, tmp_path / "bundles")
+        late = Path(register(engine, tmp_path / "bundles", name="v2", promoted_at=None).uri)
+        late.rename(tmp_path / "elsewhere")
+        with serving(engine, tmp_path, reload_s=0.2) as service:
+            promote(engine, "v2")
+            eventually(lambda: _loads(engine, "v2"))
+            (tmp_path / "elsewhere").rename(late)
+
+            eventually(lambda: version_of(service) == "v2")
+            assert [load.ok for load in _loads(engine, "v2")] == [False, True]
+
+
+class TestPostgres:
+    """The database is hurt while requests are answered."""
+
+    def test_loses_all_connections(self, engine: Engine, tmp_path: Path):
+        """F21: the pool heals; what could not be logged was not answered."""
+        register(engine, tmp_path / "bundles")
+        with (
+            serving(engine, tmp_path) as service,
+            Traffic(str(service.base_url)) as traffic,
+        ):
+            for _ in range(3):
+                traffic.wait_for(20)
+                _end_all_connections(engine)
+            traffic.wait_for(20)
+
+        assert set(traffic.refusals) <= {AWAY}
+        assert traffic.broken == 0
+        assert traffic.answers.keys() <= logged(engine).keys()
+
+    def test_still_hears_of_promotions_afterwards(self, engine: Engine, tmp_path: Path):
+        """The connection that listens is one of those that died."""
+        register(engine, tmp_path / "bundles")
+        register(engine, tmp_path / "bundles", name="v2", promoted_at=None)
+        with serving(engine, tmp_path, reload_s=0.5) as service:
+            _end_all_connections(engine)
+            promote(engine, "v2")
+
+            eventually(lambda: version_of(service) == "v2")
+
+    def test_is_killed_and_comes_back(self, tmp_path: Path):
+        """F01: every answered prediction is there exactly once, and it heals alone in 15 s."""
+        with _own_postgres() as (server, folder):
+            engine = database.create_engine(server.url)
+            register(engine, tmp_path / "bundles")
+            with (
+                serving(engine, tmp_path) as service,
+                Traffic(str(service.base_url), callers=8) as traffic,
+            ):
+                traffic.wait_for(50)
+                pid = int((folder / "postmaster.pid").read_text().splitlines()[0])
+                os.kill(pid, signal.SIGKILL)
+                eventually(lambda: traffic.refusals)
+                traffic.wait_for(50, within_s=15)
+
+            rows = logged(engine)
+            engine.dispose()
+        assert set(traffic.refusals) <= {AWAY, (503, "overloaded", "1")}
+        assert traffic.broken == 0
+        assert traffic.answers.items() <= rows.items()
+
+    def test_holds_a_lock_on_the_log(self, engine: Engine, tmp_path: Path):
+        """F22: callers get a 503 in time, nothing piles up, and it ends with the lock."""
+        register(engine, tmp_path / "bundles")
+        with serving(engine, tmp_path, timeout_s=0.5, max_queue=8) as service:
+            with transaction(engine) as connection:
+                connection.execute(sa.text("LOCK TABLE predictions IN EXCLUSIVE MODE"))
+                begun = time.monotonic()
+                answer = service.post("/v1/predict", content=jpeg_of("Dog"))
+                waited_s = time.monotonic() - begun
+
+            assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+            assert waited_s < 2
+            eventually(
+                lambda: service.post("/v1/predict", content=jpeg_of("Dog")).status_code == 200
+            )
+
+    def test_is_away_says_readyz(self, engine: Engine, tmp_path: Path):
+        """A balancer must send the traffic elsewhere, and a person must learn why."""
+        register(engine, tmp_path / "bundles")
+        away = database.create_engine("postgresql://weakspot@127.0.0.1:9/weakspot")
+        with serving(away, tmp_path) as service:
+            answer = service.get("/readyz")
+
+        checks = answer.json()["checks"]
+        assert answer.status_code == 503
+        assert not checks["database"]["ok"]
+        assert "127.0.0.1" not in answer.text
+
+
+class TestLoad:
+    """More is asked than can be answered."""
+
+    def test_beyond_the_queue_is_refused_at_once(self, engine: Engine, tmp_path: Path):
+        """F31: 503 with Retry-After for the ones too many; the others get their answers."""
+        register(engine, tmp_path / "bundles")
+        files_ = [("images", jpeg_of("Dog", seed)) for seed in range(24)]
+        with serving(engine, tmp_path, max_queue=3) as service:
+            results = service.post("/v1/predict/batch", files=files_).json()["results"]
+
+        answered = [each["id"] for each in results if "id" in each]
+        refused = {each["problem"]["code"] for each in results if "problem" in each}
+        assert len(answered) >= 3
+        assert refused == {"overloaded"}
+        assert set(answered) == set(logged(engine))
+
+
+class TestProcess:
+    """The service as a program."""
+
+    def test_finishes_what_it_accepted_at_sigterm(
+        self, engine: Engine, database_url: str, tmp_path: Path
+    ):
+        """F20: exit code 0, and each answer that left is in the log."""
+        register(engine, tmp_path / "bundles")
+        with (
+            _program(database_url, tmp_path) as (process, address),
+            Traffic(address, callers=6) as traffic,
+        ):
+            traffic.wait_for(30)
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(20)
+
+        assert code == 0
+        assert {status for status, *_ in traffic.refusals} <= {503}
+        assert logged(engine) == traffic.answers
+
+    def test_loses_no_answer_when_killed(self, engine: Engine, database_url: str, tmp_path: Path):
+        """F03: a row without an answer may be there, an answer without its row never."""
+        register(engine, tmp_path / "bundles")
+        with (
+            _program(database_url, tmp_path) as (process, address),
+            Traffic(address, callers=6) as traffic,
+        ):
+            traffic.wait_for(30)
+            process.kill()
+            process.wait(20)
+
+        assert traffic.answers.items() <= logged(engine).items()
+
+    def test_waits_for_a_database_that_is_away(self, tmp_path: Path):
+        """Programs of one installation start in any order; a stop meanwhile is still clean."""
+        url = "postgresql://weakspot:secret@127.0.0.1:9/weakspot"
+        process = _start(url, tmp_path)
+        try:
+            assert process.stderr is not None
+            line = next(line for line in process.stderr if "waiting for the database" in line)
+            process.send_signal(signal.SIGTERM)
+
+            assert process.wait(10) == 0
+            assert "secret" not in line
+        finally:
+            process.kill()
+            process.communicate()
+
+
+class TestDays:
+    """A service on a clock of its own."""
+
+    def test_writes_into_the_day_its_clock_shows(self, engine: Engine, tmp_path: Path):
+        """The demonstration lives two weeks in two minutes."""
+        noon = datetime(2031, 5, 6, 12, tzinfo=UTC)
+        register(engine, tmp_path / "bundles")
+        with serving(engine, tmp_path, clock=FixedClock(noon)) as service:
+            answer = service.post("/v1/predict", content=jpeg_of("Dog")).json()
+
+            row = service.get(f"/v1/predictions/{answer['id']}").json()
+
+            assert row["at"] == "2031-05-06T12:00:00Z"
+            eventually(lambda: _has_days(engine, noon - timedelta(days=1), 9))
+
+
+def _has_days(engine: Engine, start: datetime, n: int) -> bool:
+    with transaction(engine) as connection:
+        present = partitions.days_present(connection)
+    return present == [(start + timedelta(days=i)).date() for i in range(n)]
+
+
+def _damage(engine: Engine, version: Version, how: str) -> None:
+    """Make a registered bundle unusable."""
+    model = Path(version.uri) / files.MODEL
+    if how == "alter":
+        model.write_bytes(model.read_bytes()[:-1] + b"\x00")
+    elif how == "truncate":
+        model.write_bytes(model.read_bytes()[:100])
+    elif how == "remove":
+        shutil.rmtree(version.uri)
+    else:  # another whole bundle, which is not the one that was registered
+        with transaction(engine) as connection:
+            elsewhere = str(Path(version.uri).parent / "v1")
+            connection.execute(
+                sa.text("UPDATE versions SET uri = :uri WHERE version = 'v2'"), {"uri": elsewhere}
+            )
+
+
+def _loads(engine: Engine, version: str) -> list[registry.Load]:
+    with transaction(engine) as connection:
+        return registry.loads(connection, version)
+
+
+def _end_all_connections(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(
+            sa.text("""
+                SELECT pg_terminate_backend(pid)
+                  FROM pg_stat_activity
+                 WHERE datname = current_database()
+                   AND pid <> pg_backend_pid()
+            """)
+        )
+
+
+@contextmanager
+def _own_postgres() -> Iterator[tuple[embedded.EmbeddedPostgres, Path]]:
+    """Start a server that may be killed without hurting other tests."""
+    home = Path(tempfile.mkdtemp(prefix="weakspot-tests-"))
+    home.chmod(0o755)
+    try:
+        with embedded.connect(home / "postgres") as server:
+            database.upgrade(server.url)
+            yield server, home / "postgres"
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _start(url: str, home: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {
+        "WEAKSPOT_HOME": str(home),
+        "WEAKSPOT_DATABASE_URL": url,
+        "WEAKSPOT_SERVICE_PORT": "0",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "service"], env=environment, stderr=subprocess.PIPE, text=True
+    )
+
+
+@contextmanager
+def _program(url: str, home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the service as a process of its own; gives it and its address."""
+    process = _start(url, home)
+    assert process.stderr is not None
+    try:
+        line = next(line for line in process.stderr if "listening on" in line)
+        # Nobody reads on, and a full pipe would stop the service.
+        drain = threading.Thread(target=process.stderr.read)
+        drain.start()
+        yield process, line.split()[-1]
+    finally:
+        process.kill()
+        process.wait(10)
+        drain.join(10)
+        process.stderr.close()

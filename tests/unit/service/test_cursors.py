@@ -1,0 +1,45 @@
+"""Cursors of the prediction log."""
+
+import uuid
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import UsageError
+from core.store.predictions import Position
+from service import cursors
+
+
+class TestCursors:
+    """A place in the log as text."""
+
+    @given(st.datetimes(timezones=st.just(UTC)), st.uuids())
+    def test_come_back_as_they_went(self, at: datetime, identity: uuid.UUID):
+        """A microsecond lost here would repeat or skip a row."""
+        position = Position(at, identity)
+
+        assert cursors.read(cursors.write(position)) == position
+
+    @given(st.text(max_size=60))
+    def test_of_others_are_refused_and_nothing_worse(self, text: str):
+        """S03: a cursor is input like any other."""
+        with suppress(UsageError):
+            assert cursors.write(cursors.read(text)) == text
+
+    def test_need_no_quoting_in_an_address(self):
+        """They are pasted into query strings."""
+        cursor = cursors.write(
+            Position(datetime(2026, 1, 1, tzinfo=UTC), uuid.UUID(int=2**128 - 1))
+        )
+
+        assert set(cursor) <= set(
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+        )
+
+    def test_beyond_all_time_are_refused(self):
+        """Year 300,000 fits the cursor and no datetime."""
+        with pytest.raises(UsageError):
+            cursors.read("f" * 32)

@@ -1,0 +1,53 @@
+"""Listening and stopping."""
+
+import signal
+import socket
+import threading
+
+import pytest
+
+from core.errors import UsageError
+from service.server import bind, stopping_on_signals, url_of
+
+
+class TestBind:
+    """Taking an address."""
+
+    def test_finds_a_free_port(self):
+        """Two services on one machine never meet."""
+        with bind("127.0.0.1", 0) as first, bind("127.0.0.1", 0) as second:
+            assert first.getsockname()[1] != second.getsockname()[1]
+            assert url_of(first) == f"http://127.0.0.1:{first.getsockname()[1]}"
+
+    def test_names_a_taken_port_and_the_way_out(self):
+        """A person who starts a second service must learn why it does not."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(UsageError, match=f"port {port}.*WEAKSPOT_SERVICE_PORT"):
+                bind("127.0.0.1", port)
+
+    def test_refuses_a_foreign_address(self):
+        """192.0.2.0/24 is nobody's."""
+        with pytest.raises(UsageError, match=r"192\.0\.2\.1"):
+            bind("192.0.2.1", 0)
+
+    def test_gives_an_address_that_can_be_opened(self):
+        """0.0.0.0 is listened on, not visited."""
+        with bind("0.0.0.0", 0) as listener:  # noqa: S104
+            assert url_of(listener).startswith("http://127.0.0.1:")
+
+
+class TestStoppingOnSignals:
+    """SIGTERM and SIGINT."""
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_sets_the_event_and_nothing_else(self, number: signal.Signals):
+        """F20: the process must end by itself, with exit code 0."""
+        stop = threading.Event()
+        before = signal.getsignal(number)
+
+        with stopping_on_signals(stop):
+            signal.raise_signal(number)
+
+        assert stop.is_set()
+        assert signal.getsignal(number) is before
