@@ -1,0 +1,58 @@
+"""Every program on this machine, started by one command and stopped by Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.settings import HomeSettings
+from core.store.database import open_database
+from weakspot.supervisor import Program, Supervisor, child_environment, run_until_signal
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the started programs listen."""
+
+    service: str
+    dashboard: str
+
+
+def run(
+    home: HomeSettings,
+    *,
+    host: str,
+    service_port: int,
+    dashboard_port: int,
+    on_listening: Callable[[Addresses], None],
+) -> None:
+    """Start service, monitor, worker and dashboard; return when told to stop.
+
+    The database is opened first and closed last: the embedded one outlives every program.
+
+    Args:
+        home: Where things are.
+        host: Address that service and dashboard listen on.
+        service_port: Port of the service; 0 takes a free one.
+        dashboard_port: Port of the dashboard; 0 takes a free one.
+        on_listening: Told the addresses once both listen.
+    """
+    environment = child_environment({"WEAKSPOT_HOME": str(home.home.absolute())})
+    with (
+        open_database(home.database_url, home.postgres, on_progress=logger.info),
+        Supervisor(environment=environment, logs=home.home / "logs") as supervisor,
+    ):
+        service = supervisor.start(listener("serve", host, service_port))
+        dashboard = supervisor.start(listener("dashboard", host, dashboard_port))
+        supervisor.start(Program("monitor", ["monitor"]))
+        supervisor.start(Program("worker", ["worker"]))
+        on_listening(Addresses(str(service), str(dashboard)))
+        run_until_signal()
+
+
+def listener(verb: str, host: str, port: int) -> Program:
+    """Return the program that `verb` starts, announcing its address."""
+    return Program(verb, [verb, "--host", host, "--port", str(port), "--json"], announces=True)
