@@ -18,7 +18,7 @@ from core.clock import Clock, open_clock
 from core.errors import SchemaError, StoreError
 from core.settings import HomeSettings, ServiceSettings
 from core.store.database import open_database
-from service import problems
+from service import docs_page, problems
 from service.batcher import Batcher, available_cores
 from service.model_slot import ModelSlot, Serving
 from service.prediction_log import PredictionLog
@@ -77,6 +77,8 @@ def create_app(
         title="Weakspot",
         description="Answers predictions, and keeps each one.",
         version="0.1.0",
+        docs_url=None,
+        redoc_url=None,
         lifespan=lifespan,
         max_body_size=_MAX_BODY_BYTES,
         responses=problems.responses(500),
@@ -89,6 +91,7 @@ def create_app(
     )
     app.include_router(router)
     problems.install(app)
+    docs_page.install(app)
     return app
 
 

@@ -137,8 +137,7 @@ def _join(server: Server, report: Report) -> EmbeddedPostgres:
             fcntl.flock(users_lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             server.folder.mark_stopped(stopped=False)
             fixed_port = None if alone else server.folder.port()
-            port = server.ensure_running(patience, fixed_port=fixed_port)
-            _ensure_database(server, port)
+            port = _serve(server, patience, fixed_port)
             return EmbeddedPostgres(server, port, users_lock, report)
         except BaseException:
             if alone:
@@ -146,6 +145,18 @@ def _join(server: Server, report: Report) -> EmbeddedPostgres:
                     server.stop()
             release_lock(users_lock)
             raise
+
+
+def _serve(server: Server, patience: Patience, fixed_port: int | None) -> int:
+    # A server that dies between two statements is as good as one that was not there.
+    for _ in range(2):
+        with contextlib.suppress(psycopg.OperationalError):
+            port = server.ensure_running(patience, fixed_port=fixed_port)
+            _ensure_database(server, port)
+            return port
+    port = server.ensure_running(patience, fixed_port=fixed_port)
+    _ensure_database(server, port)
+    return port
 
 
 def _ensure_database(server: Server, port: int) -> None:

@@ -126,13 +126,18 @@ _CLAIM_OLDEST = sa.text("""
  RETURNING id
 """)
 
-# A job whose last worker fell silent too, and that may not be tried again.
+# A job that may not be tried again, though nobody works on it: its workers fell silent, or it was
+# put back and the owner has lowered the number of tries. Left there, it would keep out all others.
 _GIVE_UP = sa.text("""
     UPDATE jobs
-       SET status = 'failed', finished_at = :now,
-           result = jsonb_build_object('error', 'given up after ' || attempts || ' tries: its '
-                                       || 'workers fell silent, the last one was ' || worker)
-     WHERE status = 'running' AND lease_until < :now AND attempts >= :max_attempts
+       SET status = 'failed', finished_at = :now, lease_until = NULL,
+           result = jsonb_build_object(
+               'error', 'given up after ' || attempts || ' tries: '
+                        || CASE status WHEN 'queued' THEN 'each was broken off'
+                                       ELSE 'its workers fell silent' END
+                        || ', the last one was ' || coalesce(worker, 'never named'))
+     WHERE (status = 'queued' OR (status = 'running' AND lease_until < :now))
+       AND attempts >= :max_attempts
 """)
 
 _HEARTBEAT = sa.text("""
@@ -150,7 +155,8 @@ _FINISH = sa.text("""
 
 _GIVE_BACK = sa.text("""
     UPDATE jobs
-       SET status = 'queued', attempts = attempts - 1, lease_until = NULL
+       SET status = 'queued', attempts = attempts - :uncounted, lease_until = NULL,
+           progress = '{}'
      WHERE id = :id AND fence = :fence AND status = 'running'
 """)
 
@@ -242,9 +248,17 @@ def finish(
     _require_one(connection.execute(_FINISH, values).rowcount, job)
 
 
-def give_back(connection: Connection, job: Job) -> None:
-    """Put a claimed job back into the queue, uncounted; for a worker that is told to stop."""
-    connection.execute(_GIVE_BACK, {"id": job.id, "fence": job.fence})
+def give_back(connection: Connection, job: Job, *, counted: bool = False) -> bool:
+    """Put a claimed job back into the queue; say whether it was still this worker's to give.
+
+    Args:
+        connection: Where the job is.
+        job: As it was claimed.
+        counted: Whether the try counts: not for a worker that is told to stop, but for one that
+            met an obstacle and hopes for better luck.
+    """
+    values = {"id": job.id, "fence": job.fence, "uncounted": 0 if counted else 1}
+    return connection.execute(_GIVE_BACK, values).rowcount == 1
 
 
 def get(connection: Connection, job: int) -> Job:

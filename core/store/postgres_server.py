@@ -38,6 +38,10 @@ class _PortTakenError(StoreError):
     """Another program listens on the port."""
 
 
+class _KilledError(StoreError):
+    """The server was killed by force while it started."""
+
+
 class _GoneError(StoreError):
     """The server that was waited for has ended."""
 
@@ -128,18 +132,21 @@ class Server:
             time.sleep(0.01)
 
     def _start(self, port: int | None, patience: Patience, *, fixed_port: bool) -> int:
+        trouble: StoreError | None = None
         for _ in range(5):
             if port is None or not (fixed_port or is_free(port)):
                 port = free_port()
             try:
                 self._launch(port, patience)
-            except _PortTakenError:
+            except _PortTakenError as error:
                 if fixed_port:
                     raise
-                port = None
+                port, trouble = None, error
+            except _KilledError as error:
+                trouble = error
             else:
                 return port
-        raise StoreError("no port could be had for Postgres on 127.0.0.1 in 5 tries")
+        raise StoreError(f"gave up after 5 tries: {trouble}")
 
     def _launch(self, port: int, patience: Patience) -> None:
         lock = self._claim(patience)
@@ -160,13 +167,14 @@ class Server:
         try:
             self._await(port, lambda: process.poll() is None, patience)
         except _GoneError as error:
-            words = self.folder.log_since(position)
+            words = _told(self.folder.log_since(position))
             if "could not bind" in words:
                 raise _PortTakenError(
                     f"port {port} of Postgres in {self.folder.path} is taken by another program"
                 ) from error
-            raise StoreError(
-                f"Postgres does not start in {self.folder.path}; its log says:\n{words.strip()}"
+            kind = _KilledError if process.returncode < 0 else StoreError
+            raise kind(
+                f"Postgres does not start in {self.folder.path}; its log says:\n{words}"
             ) from error
 
     def _command(self, port: int) -> list[str | Path]:
@@ -200,7 +208,7 @@ class Server:
         while reason := self._why_silent(port):
             if not lives():
                 raise _GoneError(reason)
-            if _is_progress(self.folder.log_since(position)):
+            if _told(self.folder.log_since(position)):
                 heard = time.monotonic()
             position = self.folder.log_size()
             silent_s = time.monotonic() - heard
@@ -271,6 +279,9 @@ def is_full(reason: str) -> bool:
     return "too many clients" in reason or "connection slots are reserved" in reason
 
 
-def _is_progress(words: str) -> bool:
+def _told(log: str) -> str:
     # Every knock at a closed door is logged as well, ours and other clients'.
-    return any(line and "FATAL:" not in line for line in words.splitlines())
+    lines = log.splitlines()
+    return "\n".join(
+        line for line in lines if line and "FATAL:  the database system is" not in line
+    )
