@@ -11,6 +11,17 @@ from typing import Literal
 LogFormat = Literal["text", "json"]
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_CHATTY = (
+    "httpx",
+    "httpcore",
+    "apscheduler",
+    "alembic",
+    "PIL",
+    "matplotlib",
+    "numba",
+    "onnx_ir",
+    "onnxscript",
+)
 
 
 class _JsonFormatter(logging.Formatter):
@@ -48,5 +59,5 @@ def configure(level: str = "INFO", log_format: LogFormat = "text") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for chatty in ("httpx", "httpcore", "apscheduler", "alembic", "PIL", "matplotlib", "numba"):
+    for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)

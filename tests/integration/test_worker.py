@@ -1,0 +1,312 @@
+"""The worker carries out what is asked for, and writes down every ending."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from core.clock import Clock, FixedClock, ShiftedClock, SystemClock
+from core.errors import ConflictError, StoreError, TrainingError
+from core.store import jobs
+from core.store.database import create_engine, transaction
+from core.store.jobs import Job
+from trainer.pipeline import RetrainOutcome
+from trainer.worker import Worker
+
+NOW = datetime(2026, 3, 2, 2, tzinfo=UTC)
+LEASE_S = 60
+REFUSED = RetrainOutcome(None, None, "refused", {"gate": {"passed": False}})
+
+Progress = Callable[[str, int, int], None]
+Work = Callable[[Job, Progress], RetrainOutcome]
+
+
+def _worker(
+    engine: Engine, folder: Path, work: Work, *, clock: Clock | None = None, lease_s: int = LEASE_S
+) -> Worker:
+    def retrain(_engine: Engine, job: Job, *, on_progress: Progress, **_: Any) -> RetrainOutcome:
+        return work(job, on_progress)
+
+    return Worker(
+        engine,
+        options=None,
+        lease_s=lease_s,
+        max_attempts=2,
+        bundles=folder / "bundles",
+        runs=folder / "runs",
+        clock=clock or FixedClock(NOW),
+        name="worker",
+        retrain=retrain,
+    )
+
+
+def _ask(engine: Engine, now: datetime = NOW) -> Job:
+    with transaction(engine) as connection:
+        return jobs.enqueue(
+            connection, labels=["Spider"], reason="weak", requested_by="monitor", now=now
+        )
+
+
+def _stored(engine: Engine, job: Job) -> Job:
+    with transaction(engine) as connection:
+        return jobs.get(connection, job.id)
+
+
+def _wait(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def _raising(error: BaseException) -> Work:
+    def work(_job: Job, _on_progress: Progress) -> RetrainOutcome:
+        raise error
+
+    return work
+
+
+class TestEndings:
+    """However a job ends, it is written down."""
+
+    def test_an_empty_queue_is_no_work(self, engine: Engine, tmp_path: Path):
+        """The caller may wait before it asks again."""
+        assert not _worker(engine, tmp_path, _raising(AssertionError())).run_once()
+
+    def test_writes_what_the_gate_decided(self, engine: Engine, tmp_path: Path):
+        """The numbers stay with the job."""
+        asked = _ask(engine)
+
+        assert _worker(engine, tmp_path, lambda _job, _progress: REFUSED).run_once()
+        ended = _stored(engine, asked)
+        assert (ended.status, ended.result) == ("refused", {"gate": {"passed": False}})
+        assert (ended.worker, ended.finished_at) == ("worker", NOW)
+
+    def test_what_is_no_number_becomes_null(self, engine: Engine, tmp_path: Path):
+        """Postgres keeps no NaN in JSON, and a finished training is not lost for one."""
+        asked = _ask(engine)
+        outcome = RetrainOutcome(None, None, "refused", {"auroc": float("nan"), "at": tmp_path})
+        _worker(engine, tmp_path, lambda _job, _progress: outcome).run_once()
+
+        assert _stored(engine, asked).result == {"auroc": None, "at": str(tmp_path)}
+
+    @pytest.mark.parametrize(
+        ("error", "reason"),
+        [
+            (TrainingError("class 'Spider' has no training images"), "class 'Spider' has no"),
+            (ConflictError("the champion is v3 now"), "the champion is v3 now"),
+            (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
+            (MemoryError(), "MemoryError"),
+        ],
+    )
+    def test_a_failure_is_told_with_its_reason(self, engine: Engine, tmp_path: Path, error, reason):
+        """A worker outlives every job, and its owner reads what happened."""
+        asked = _ask(engine)
+        worker = _worker(engine, tmp_path, _raising(error))
+
+        assert worker.run_once()
+        ended = _stored(engine, asked)
+        assert ended.status == "failed"
+        assert ended.result is not None
+        assert ended.result["error"].startswith(reason)
+
+    def test_a_failure_of_the_database_is_worth_another_try(self, engine: Engine, tmp_path: Path):
+        """Postgres restarted in the middle: nothing is wrong with the job."""
+        asked = _ask(engine)
+        worker = _worker(engine, tmp_path, _raising(StoreError("connection lost")))
+
+        worker.run_once()
+        assert (_stored(engine, asked).status, _stored(engine, asked).attempts) == ("queued", 1)
+        worker.run_once()
+        ended = _stored(engine, asked)
+        assert (ended.status, ended.result) == ("failed", {"error": "connection lost"})
+
+
+class TestLease:
+    """While a job runs."""
+
+    def test_progress_is_there_to_be_read(self, engine: Engine, tmp_path: Path):
+        """The dashboard shows how far it is, a second later at most."""
+        asked = _ask(engine)
+
+        def work(job: Job, on_progress: Progress) -> RetrainOutcome:
+            on_progress("fitting", 3, 10)
+            told = {"stage": "fitting", "done": 3, "total": 10}
+            _wait(lambda: _stored(engine, job).progress == told)
+            return REFUSED
+
+        _worker(engine, tmp_path, work).run_once()
+        assert _stored(engine, asked).status == "refused"
+
+    def test_a_silent_step_keeps_the_job(self, engine: Engine, tmp_path: Path):
+        """An export says nothing for a minute, and is not taken for dead."""
+        asked = _ask(engine, datetime.now(UTC))
+
+        def work(job: Job, _on_progress: Progress) -> RetrainOutcome:
+            assert job.lease_until is not None
+            until = job.lease_until + timedelta(seconds=2)
+            _wait(lambda: (_stored(engine, job).lease_until or until) > until)
+            return REFUSED
+
+        _worker(engine, tmp_path, work, clock=SystemClock(), lease_s=3).run_once()
+        assert _stored(engine, asked).status == "refused"
+
+    def test_a_clock_moved_forward_does_not_cost_the_job(self, engine: Engine, tmp_path: Path):
+        """The demonstration's next day begins while a training runs."""
+        asked = _ask(engine, datetime.now(UTC))
+        shift = tmp_path / "clock"
+
+        def work(job: Job, _on_progress: Progress) -> RetrainOutcome:
+            assert job.lease_until is not None
+            tomorrow = job.lease_until + timedelta(hours=23)
+            shift.write_text("86400")
+            _wait(lambda: (_stored(engine, job).lease_until or tomorrow) > tomorrow)
+            return REFUSED
+
+        _worker(engine, tmp_path, work, clock=ShiftedClock(shift)).run_once()
+        assert _stored(engine, asked).status == "refused"
+
+    def test_a_job_that_was_taken_over_is_dropped_unwritten(self, engine: Engine, tmp_path: Path):
+        """Two workers on one job: the one that holds it decides."""
+        asked = _ask(engine)
+
+        def work(_job: Job, on_progress: Progress) -> RetrainOutcome:
+            with transaction(engine) as connection:
+                later = NOW + timedelta(seconds=LEASE_S + 1)
+                jobs.claim_oldest(connection, worker="b", now=later, lease_s=60, max_attempts=9)
+            for step in range(200):
+                on_progress("fitting", step, 200)
+                time.sleep(0.05)
+            return REFUSED
+
+        assert _worker(engine, tmp_path, work).run_once()
+        held = _stored(engine, asked)
+        assert (held.status, held.worker, held.result) == ("running", "b", None)
+
+    def test_an_end_after_the_job_was_lost_is_not_written(self, engine: Engine, tmp_path: Path):
+        """Not even when the loser heard of it only at the end."""
+        asked = _ask(engine)
+
+        def work(_job: Job, _on_progress: Progress) -> RetrainOutcome:
+            with transaction(engine) as connection:
+                later = NOW + timedelta(seconds=LEASE_S + 1)
+                jobs.claim_oldest(connection, worker="b", now=later, lease_s=60, max_attempts=9)
+            return REFUSED
+
+        assert _worker(engine, tmp_path, work).run_once()
+        assert (_stored(engine, asked).worker, _stored(engine, asked).status) == ("b", "running")
+
+
+class TestStop:
+    """A worker that is told to stop."""
+
+    def test_puts_the_job_back_uncounted(self, engine: Engine, tmp_path: Path):
+        """The next worker begins it anew, with all its tries."""
+        asked, stop = _ask(engine), threading.Event()
+
+        def work(_job: Job, on_progress: Progress) -> RetrainOutcome:
+            on_progress("fitting", 1, 10)
+            stop.set()
+            on_progress("fitting", 2, 10)
+            return REFUSED
+
+        _worker(engine, tmp_path, work).run_once(stop)
+        assert (_stored(engine, asked).status, _stored(engine, asked).attempts) == ("queued", 0)
+
+    def test_is_also_how_an_interrupt_from_within_is_taken(self, engine: Engine, tmp_path: Path):
+        """While it fits, Lightning answers SIGTERM with an exception of its own."""
+        asked, stop = _ask(engine), threading.Event()
+
+        def work(_job: Job, _on_progress: Progress) -> RetrainOutcome:
+            stop.set()
+            raise KeyboardInterrupt
+
+        assert _worker(engine, tmp_path, work).run_once(stop)
+        assert (_stored(engine, asked).status, _stored(engine, asked).attempts) == ("queued", 0)
+
+    def test_an_interrupt_nobody_announced_goes_on_outwards(self, engine: Engine, tmp_path: Path):
+        """Ctrl-C by hand ends the caller too, and leaves the job for the next."""
+        asked = _ask(engine)
+
+        with pytest.raises(KeyboardInterrupt):
+            _worker(engine, tmp_path, _raising(KeyboardInterrupt())).run_once()
+        assert _stored(engine, asked).status == "queued"
+
+    def test_an_end_that_was_reached_counts(self, engine: Engine, tmp_path: Path):
+        """A challenger that is promoted already is not trained again."""
+        asked, stop = _ask(engine), threading.Event()
+
+        def work(_job: Job, _on_progress: Progress) -> RetrainOutcome:
+            stop.set()
+            return REFUSED
+
+        _worker(engine, tmp_path, work).run_once(stop)
+        assert _stored(engine, asked).status == "refused"
+
+
+class TestRunForever:
+    """The loop around it."""
+
+    def test_carries_out_one_job_after_the_other(self, engine: Engine, tmp_path: Path):
+        """A failed job does not end the worker."""
+        stop, endings = threading.Event(), [TrainingError("no"), None]
+
+        def work(_job: Job, _on_progress: Progress) -> RetrainOutcome:
+            if error := endings.pop(0):
+                raise error
+            return REFUSED
+
+        worker = _worker(engine, tmp_path, work)
+        thread = threading.Thread(target=worker.run_forever, args=(stop, 0.05))
+        thread.start()
+        found = [_ask(engine)]
+        _wait(lambda: _stored(engine, found[0]).status == "failed")
+        found.append(_ask(engine))
+        _wait(lambda: _stored(engine, found[1]).status == "refused")
+        stop.set()
+        thread.join(timeout=5)
+
+        assert not thread.is_alive()
+
+    def test_waits_for_a_database_that_is_away(self, tmp_path: Path, caplog):
+        """Postgres restarts; the worker says so once and looks again."""
+        away = create_engine("postgresql://nobody@127.0.0.1:1/nothing")
+        stop = threading.Event()
+        threading.Timer(1.0, stop.set).start()
+
+        with caplog.at_level(logging.WARNING):
+            _worker(away, tmp_path, _raising(AssertionError())).run_forever(stop, 0.1)
+
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+class TestProgram:
+    """`python -m trainer`."""
+
+    def test_ends_with_0_when_it_is_told_to(self, database_url: str, tmp_path: Path):
+        """What a service manager sends, and what it expects."""
+        environment = os.environ | {
+            "WEAKSPOT_HOME": str(tmp_path),
+            "WEAKSPOT_DATABASE_URL": database_url,
+            "WEAKSPOT_TRAINER_POLL_S": "0.1",
+        }
+        program = subprocess.Popen(
+            [sys.executable, "-m", "trainer"], env=environment, stderr=subprocess.PIPE, text=True
+        )
+        assert program.stderr is not None
+        while "waiting for retrainings" not in (line := program.stderr.readline()):
+            assert line, "it ended before it was ready"
+        program.send_signal(signal.SIGTERM)
+        _, told = program.communicate(timeout=30)
+
+        assert (program.returncode, "SIGTERM: stopping" in told) == (0, True)

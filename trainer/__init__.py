@@ -1,0 +1,1 @@
+"""The trainer: fits, exports, retrains, and puts challengers to the gate."""

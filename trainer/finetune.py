@@ -1,0 +1,175 @@
+"""The champion learns on, and the point between its old and its new weights is chosen.
+
+A champion whose backbone was frozen gets its head fitted anew on kept features; any other is
+fine-tuned, as far as its own training reached. Either way the answer is a network at one point of
+the path between the two states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainer import interpolate
+from trainer.architectures import Network
+from trainer.dataset import Progress, Sides
+from trainer.fit import fit, predict_logits
+from trainer.head import FeatureSource, HeadData, fit_head
+from trainer.interpolate import Point
+from trainer.module import FitOptions
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What the chosen point must do.
+
+    Attributes:
+        flagged: Numbers of the classes it is to repair.
+        margin: Drop of any other class's recall that is too much.
+        overall_margin: Drop over all images that is too much.
+        alphas: Points of the path that are looked at.
+    """
+
+    flagged: Sequence[int]
+    margin: float
+    overall_margin: float
+    alphas: Sequence[float] = interpolate.ALPHAS
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What became of a fine-tune; the network itself is left at the chosen point.
+
+    Attributes:
+        chosen: The point.
+        path: All points looked at.
+        val_logits: What the network says of the validation images there, float32 (n, K).
+    """
+
+    chosen: Point
+    path: tuple[Point, ...]
+    val_logits: NDArray[np.float32]
+
+
+def learn(
+    network: Network,
+    sides: Sides,
+    *,
+    freeze: str,
+    options: FitOptions,
+    on_progress: Progress | None = None,
+) -> tuple[NDArray[np.float32], dict[str, float]]:
+    """Train the network in place, its head alone where the backbone is frozen.
+
+    Returns:
+        Its logits for the validation images, float32 (n, K), and the facts of the fit.
+    """
+    if freeze == "backbone":
+        report = fit_head(network, _head_data(network, sides, options, on_progress))
+    else:
+        report = fit(network, sides, options=options, on_progress=on_progress)
+    facts = {
+        "epochs": report.epochs,
+        "best_epoch": report.best_epoch,
+        "val_accuracy": report.val_accuracy,
+        "fit_s": round(report.seconds, 1),
+    }
+    return report.val_logits, facts
+
+
+def finetune(
+    network: Network,
+    sides: Sides,
+    aim: Aim,
+    *,
+    freeze: str,
+    options: FitOptions,
+    on_progress: Progress | None = None,
+) -> Tuned:
+    """Let the champion's network learn on, and leave it at the best point of the path back.
+
+    Args:
+        network: The champion's; changed in place.
+        sides: What it learns from and is chosen by.
+        aim: What the chosen point must do.
+        freeze: `none`, `backbone` or `stages:N`, as the champion was trained.
+        options: How it learns.
+        on_progress: Told about steps and points.
+    """
+    champion = _copied(network)
+    answers = _answers(network, sides, freeze, options, on_progress)
+    before = answers(champion)
+    learn(network, sides, freeze=freeze, options=options, on_progress=on_progress)
+    tuned = _copied(network)
+    names = [name for name, _ in network.named_parameters()]
+    points: list[Point] = []
+    logits: dict[float, NDArray[np.float32]] = {}
+    for number, alpha in enumerate(aim.alphas):
+        logits[alpha] = answers(interpolate.between(champion, tuned, alpha, learnt=names))
+        points.append(
+            interpolate.measure(
+                alpha,
+                champion=before.argmax(axis=1),
+                challenger=logits[alpha].argmax(axis=1),
+                labels=sides.val.labels,
+                flagged=aim.flagged,
+            )
+        )
+        if on_progress:
+            on_progress("choosing the point of interpolation", number + 1, len(aim.alphas))
+    chosen = interpolate.choose(points, margin=aim.margin, overall_margin=aim.overall_margin)
+    network.load_state_dict(interpolate.between(champion, tuned, chosen.alpha, learnt=names))
+    return Tuned(chosen, tuple(points), logits[chosen.alpha])
+
+
+def _head_data(
+    network: Network, sides: Sides, options: FitOptions, on_progress: Progress | None
+) -> HeadData:
+    source = FeatureSource(network, sides.recipe, sides.features, options.device)
+    features = [source.features(sides.train, on_progress=on_progress)]
+    if options.vary:
+        features.append(source.features(sides.train, mirrored=True, on_progress=on_progress))
+    return HeadData(
+        np.concatenate(features),
+        np.tile(sides.train.labels, len(features)),
+        np.tile(sides.weights, len(features)),
+        source.features(sides.val, on_progress=on_progress),
+        sides.val.labels,
+    )
+
+
+def _answers(
+    network: Network,
+    sides: Sides,
+    freeze: str,
+    options: FitOptions,
+    on_progress: Progress | None,
+) -> Callable[[Mapping[str, Tensor]], NDArray[np.float32]]:
+    """Return what tells a state's logits for the validation images."""
+    if freeze == "backbone":
+        # The backbone stays as it is, so that its features answer for every state.
+        source = FeatureSource(network, sides.recipe, sides.features, options.device)
+        features = torch.from_numpy(source.features(sides.val, on_progress=on_progress))
+
+        def of_features(state: Mapping[str, Tensor]) -> NDArray[np.float32]:
+            head = features @ state["head.weight"].cpu().T + state["head.bias"].cpu()
+            return head.numpy()
+
+        return of_features
+
+    def of_images(state: Mapping[str, Tensor]) -> NDArray[np.float32]:
+        network.load_state_dict(state)
+        return predict_logits(network, sides.val, device=options.device)
+
+    return of_images
+
+
+def _copied(network: Network) -> State:
+    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
