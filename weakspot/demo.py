@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from core import logs
 from core.errors import UsageError
 from core.settings import HomeSettings
 from core.store import embedded
@@ -42,6 +43,8 @@ def run(outer: HomeSettings, plan: Plan, *, stay: bool, as_json: bool) -> bool:
     home = _fresh_home(outer.home / "demo")
     os.environ.update(_environment(home))
     settings = front.settings()
+    # The story tells what happens; the programs' own words are in their logs.
+    logs.configure("ERROR", settings.log_format)
     say = Console(stderr=True, highlight=False).print
     with (
         open_database(None, settings.postgres, on_progress=front.say) as engine,
@@ -78,6 +81,8 @@ def _environment(home: Path) -> dict[str, str]:
         "WEAKSPOT_TRAINER_GATE_MARGIN": str(demo_story.GATE_MARGIN),
         # When the gate asks for more images, the next day brings them.
         "WEAKSPOT_MONITOR_COOL_DOWN_DAYS": "1",
+        # A few dozen new pictures beside 4,000 old ones.
+        "WEAKSPOT_TRAINER_WEAK_WEIGHT": "10",
         "DO_NOT_TRACK": "1",
     }
 

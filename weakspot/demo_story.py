@@ -101,6 +101,7 @@ class Story:
         self._service = ""
         self._summary = Summary()
         self._told_jobs: set[int] = set()
+        self._unlabelled: list[traffic.Picture] = []
         self._clock = ShiftedClock(settings.clock_file)
         # The last simulated day is yesterday, so that the story ends on the real calendar.
         self._first_day = datetime.now(UTC).date() - timedelta(days=plan.days)
@@ -116,7 +117,7 @@ class Story:
         self._train()
         self._open_doors()
         for day in range(1, self._plan.days + 1):
-            self._live(day, traffic.day_of_stream(shares, day, self._plan.days))
+            self._live(day, shares)
         self._count()
         return self._summary
 
@@ -175,7 +176,6 @@ class Story:
         plan = self._plan
         self._service = str(self._supervisor.start(listener("serve", plan.host, 0)))
         self.dashboard = str(self._supervisor.start(listener("dashboard", plan.host, plan.port)))
-        self._supervisor.start(Program("worker", ["worker"]))
         self._say(f"[bold]3. Service[/]  {self._service}")
         self._say(f"   [bold]dashboard[/]  {self.dashboard}")
         if plan.browser:
@@ -186,26 +186,42 @@ class Story:
             "any class."
         )
 
-    def _live(self, day: int, pictures: list[traffic.Picture]) -> None:
+    def _live(self, day: int, shares: traffic.Shares) -> None:
         today = self._first_day + timedelta(days=day - 1)
         self._set_clock(today, _LIVED_AT)
+        pictures = traffic.day_of_stream(shares, day, self._plan.days)
         if day == FAULT_DAY:
+            self._unlabelled = self._cut(day, traffic.busy_day(shares, PLANTED))
             self._say(
-                f"   [bold]From day {day} on every new {PLANTED} arrives cut in half.[/] "
-                "The champion names about 0 to 5 % of those right."
+                f"   [bold]From day {day} on every new {PLANTED} arrives cut in half[/], "
+                f"and {len(self._unlabelled)} more of them than on other days.\n"
+                "   The champion names about 0 to 5 % of those right."
             )
         if day >= FAULT_DAY:
-            folder = self._traffic / f"day-{day:02}"
-            pictures = [
-                traffic.cut_in_half(picture, folder) if picture.label == PLANTED else picture
-                for picture in pictures
-            ]
+            pictures = self._cut(day, pictures)
+        sent = [*pictures, *self._unlabelled] if day == FAULT_DAY else pictures
         with front.progress(as_json=True) as on_progress:
-            self._answer(day, pictures, on_progress)
+            self._answer(day, sent, on_progress)
             self._label(day, pictures)
             self._set_clock(today + timedelta(days=1), _EXAMINED_AT)
-            self._examine(day, today, on_progress)
+            if self._examine(day, today, on_progress):
+                self._label_what_is_asked_for(day)
             self._await_job(on_progress)
+
+    def _cut(self, day: int, pictures: list[traffic.Picture]) -> list[traffic.Picture]:
+        folder = self._traffic / f"day-{day:02}"
+        return [
+            traffic.cut_in_half(picture, folder) if picture.label == PLANTED else picture
+            for picture in pictures
+        ]
+
+    def _label_what_is_asked_for(self, day: int) -> None:
+        """Label the rest of the busy day, as a person does on an alert; then a worker starts."""
+        asked, self._unlabelled = self._unlabelled, []
+        if asked:
+            self._label(day, asked, part="-on-alert")
+            self._say(f"   on the alert, {len(asked)} more of the {PLANTED}s received are labelled")
+            self._supervisor.start(Program("worker", ["worker"]))
 
     def _answer(
         self, day: int, pictures: list[traffic.Picture], on_progress: front.OnProgress
@@ -219,11 +235,11 @@ class Story:
         traffic.send(self._service, pictures, on_answer)
         self._summary.predictions_answered += len(answered)
 
-    def _label(self, day: int, pictures: list[traffic.Picture]) -> None:
+    def _label(self, day: int, pictures: list[traffic.Picture], *, part: str = "") -> None:
         listing = traffic.write_list(
-            self._traffic / f"day-{day:02}.csv",
+            self._traffic / f"day-{day:02}{part}.csv",
             [(picture, "") for picture in pictures],
-            captured_at=self._clock.now(),
+            captured_at=self._noon(day),
         )
         catalog.import_images(
             self._engine,
@@ -234,7 +250,8 @@ class Story:
             added_at=self._clock.now(),
         )
 
-    def _examine(self, day: int, today: date, on_progress: front.OnProgress) -> None:
+    def _examine(self, day: int, today: date, on_progress: front.OnProgress) -> bool:
+        """Let the monitor examine the day; say whether it flagged a class."""
         from monitor import daily
 
         report = daily.run(
@@ -249,6 +266,7 @@ class Story:
         if report.opened and self._summary.flagged_class is None:
             self._summary.flagged_class, self._summary.alarm_day = report.opened[0], day
         self._say(f"   day {day:2}  {self._day_line(report)}")
+        return bool(report.opened)
 
     def _day_line(self, report: DayReport) -> str:
         planted = next(row for row in report.classes if row.label == PLANTED)
@@ -306,6 +324,11 @@ class Story:
     def _count(self) -> None:
         with transaction(self._engine) as connection:
             self._summary.predictions_logged = predictions.count(connection, predictions.Filter())
+
+    def _noon(self, day: int) -> datetime:
+        return datetime.combine(
+            self._first_day + timedelta(days=day - 1), time_of_day(12), tzinfo=UTC
+        )
 
     @property
     def _traffic(self) -> Path:

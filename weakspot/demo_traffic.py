@@ -25,6 +25,8 @@ from PIL import Image
 from core.errors import WeakspotError
 
 TRAIN, VAL, TEST = 400, 60, 300
+# Pictures of the class kept back for a busy day: asked about at once, labelled when asked for.
+BUSY = 70
 _CONNECTIONS = 4
 
 
@@ -73,11 +75,17 @@ def divide(folder: Path) -> Shares:
 
 def day_of_stream(shares: Shares, day: int, days: int) -> list[Picture]:
     """Return the pictures that arrive on day `day` (1 ... days), equally many of each class."""
-    pictures: list[Picture] = []
-    for stream in shares.stream.values():
-        share = len(stream) // days
-        pictures.extend(stream[(day - 1) * share : day * share])
-    return pictures
+    share = (min(map(len, shares.stream.values())) - BUSY) // days
+    return [
+        picture
+        for stream in shares.stream.values()
+        for picture in stream[(day - 1) * share : day * share]
+    ]
+
+
+def busy_day(shares: Shares, label: str) -> list[Picture]:
+    """Return the further pictures of one class that arrive on its busy day."""
+    return shares.stream[label][-BUSY:]
 
 
 def cut_in_half(picture: Picture, folder: Path) -> Picture:

@@ -4,7 +4,7 @@ Every label of the version has a row on every examined day, also one with n = 0:
 could not be examined is shown as such, never left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
@@ -58,6 +58,16 @@ class ClassDay:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """How a class was answered over some days, `first` being the first that was examined."""
+
+    label: str
+    n: int
+    correct: int
+    first: date
+
+
+@dataclass(frozen=True, slots=True)
 class Confusion:
     """How often images of a class were taken for another, or for itself."""
 
@@ -74,7 +84,7 @@ _MATRIX = sa.text("""
       FROM class_days d
       JOIN validations v ON v.day = d.day AND v.version = d.version
      WHERE d.day BETWEEN :first AND :last
-       AND (CAST(:label AS text) IS NULL OR d.label = :label)
+       AND (CAST(:labels AS text[]) IS NULL OR d.label = ANY(:labels))
      ORDER BY d.day, d.label, v.id DESC
 """)
 
@@ -95,6 +105,17 @@ _CONFUSION = sa.text("""
      WHERE n > 0
      GROUP BY label, predicted
      ORDER BY label, predicted
+""")
+
+# Each class may be counted from another day on; the pairs go over the wire as two arrays.
+_TALLY = sa.text("""
+    SELECT d.label, sum(d.n)::bigint AS n, sum(d.correct)::bigint AS correct, min(d.day) AS first
+      FROM class_days d
+      JOIN unnest(CAST(:labels AS text[]), CAST(:firsts AS date[])) AS wanted (label, first)
+        ON wanted.label = d.label AND wanted.first <= d.day
+     WHERE d.version = :version
+       AND d.day BETWEEN :earliest AND :last
+     GROUP BY d.label
 """)
 
 _UPSERT = sa.text("""
@@ -141,7 +162,7 @@ def of_label(
 
 
 def matrix(
-    connection: Connection, first: date, last: date, label: str | None = None
+    connection: Connection, first: date, last: date, labels: Sequence[str] | None = None
 ) -> list[ClassDay]:
     """Return every class on every examined day, each as the version examined that day did it.
 
@@ -149,10 +170,34 @@ def matrix(
         connection: Where to ask.
         first: First day.
         last: Last day.
-        label: Only this class; None for all.
+        labels: Only these classes; None for all.
     """
-    values = {"first": first, "last": last, "label": label}
+    values = {"first": first, "last": last, "labels": None if labels is None else list(labels)}
     return [ClassDay(*row) for row in connection.execute(_MATRIX, values)]
+
+
+def tally(
+    connection: Connection, version: str, since: Mapping[str, date], last: date
+) -> dict[str, Tally]:
+    """Return how classes were answered by a version, each from its own day on to `last`.
+
+    Args:
+        connection: Where to ask.
+        version: The version.
+        since: For each class the first day that counts.
+        last: The last day that counts, for all.
+
+    Returns:
+        One tally a class; a class that was not examined on any of its days is absent.
+    """
+    values = {
+        "version": version,
+        "labels": list(since),
+        "firsts": list(since.values()),
+        "earliest": min(since.values(), default=last),
+        "last": last,
+    }
+    return {row.label: Tally(*row) for row in connection.execute(_TALLY, values)}
 
 
 def confusion(

@@ -1,0 +1,1 @@
+"""The dashboard: charts the health of each class over time."""

@@ -1,0 +1,253 @@
+"""The parts that pages are put together from, all of them looking the same everywhere.
+
+Every text is a child of a component and never HTML, so a class name shows as it is written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dash_mantine_components as dmc
+from dash import dcc, html
+
+from dashboard.address import RANGES, class_address
+from dashboard.verdict import Mention
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dashboard.drawing import Figure
+    from dashboard.verdict import Phrase, Tone, Verdict
+
+Component = Any
+Children = Any
+
+_BADGE_TONES: dict[str, Tone] = {
+    "weak": "bad",
+    "recovering": "watch",
+    "uncertain": "watch",
+    "healthy": "good",
+    "open": "bad",
+    "acknowledged": "watch",
+    "snoozed": "watch",
+    "promoted": "good",
+    "refused": "bad",
+    "failed": "bad",
+    "more images": "watch",
+    "running": "watch",
+}
+_TONE_ICONS: dict[Tone, str] = {"bad": "warning", "watch": "eye", "good": "check", "none": "dots"}
+
+_CHART: Any = {"displayModeBar": False, "responsive": True, "showTips": False, "doubleClick": False}
+
+
+def shell(*, patience_s: int) -> Component:
+    """Return what surrounds every page: the header, and the place the page is shown in.
+
+    Args:
+        patience_s: After so long without news the page says that it is stale.
+    """
+    header = dmc.AppShellHeader(
+        html.Div(
+            [
+                dcc.Link(
+                    [icon("target"), html.Span("Weakspot")], href="/", className="brand", id="home"
+                ),
+                html.Nav(
+                    dcc.Link("Overview", href="/", className="nav-link"),
+                    **_attributes({"aria-label": "Pages"}),
+                ),
+                html.Span(className="grow"),
+                html.Span(
+                    [html.Span("as of ", className="medium-inline"), html.Span(id="heard")],
+                    className="heard",
+                ),
+                dmc.ColorSchemeToggle(
+                    lightIcon=icon("sun"),
+                    darkIcon=icon("moon"),
+                    variant="subtle",
+                    color="gray",
+                    size="lg",
+                    id="scheme",
+                    **_attributes({"aria-label": "Switch between light and dark"}),
+                ),
+            ],
+            className="header",
+        )
+    )
+    stale = html.Div(
+        "No news from the dashboard's server: what stands here may be out of date.",
+        id="stale",
+        className="stale",
+        role="status",
+        **_attributes({"data-patience": str(patience_s)}),
+    )
+    page = html.Div(loading(), id="page", className="page")
+    return dmc.AppShell(
+        [header, dmc.AppShellMain([stale, page])], header={"height": 52}, padding=0, id="shell"
+    )
+
+
+def loading() -> Component:
+    """Return what is shown before the first page has come."""
+    return html.Div(
+        [dmc.Skeleton(height=height, radius="md") for height in (96, 84, 360)],
+        className="stack",
+        **_attributes({"aria-busy": "true", "aria-label": "Loading"}),
+    )
+
+
+def icon(name: str) -> Component:
+    """Return one of the signs drawn in assets/dashboard.css."""
+    return html.Span(className=f"icon icon-{name}", **_attributes({"aria-hidden": "true"}))
+
+
+def sentence(phrase: Phrase, *, days: int | None) -> Children:
+    """Return a phrase with its classes linked to their pages."""
+    return [
+        class_link(part.label, days=days) if isinstance(part, Mention) else part for part in phrase
+    ]
+
+
+def class_link(label: str, *, days: int | None) -> Component:
+    """Return a link to a class's page."""
+    return dcc.Link(html.Bdi(label), href=class_address(label, days), className="class-link")
+
+
+def verdict(said: Verdict, *, days: int | None) -> Component:
+    """Return the verdict: one sentence, then what else should be known."""
+    return html.Section(
+        [
+            html.Span(icon(_TONE_ICONS[said.tone]), className="verdict-sign"),
+            html.Div(
+                [
+                    html.H1(sentence(said.sentence, days=days), id="verdict"),
+                    *[html.P(note) for note in said.notes],
+                ]
+            ),
+        ],
+        className=f"verdict verdict-{said.tone}",
+    )
+
+
+def panel(title: str, children: Children, *, hint: str = "", side: Component = None) -> Component:
+    """Return a titled panel.
+
+    Args:
+        title: Its heading.
+        children: What it shows.
+        hint: One line on how that is computed, or how to read it.
+        side: What stands at the right end of the heading.
+    """
+    return dmc.Paper(
+        [
+            html.Div([html.H2(title), html.Span(className="grow"), side], className="panel-head"),
+            html.P(hint, className="hint") if hint else None,
+            html.Div(children, className="panel-body"),
+        ],
+        className="panel",
+        withBorder=True,
+        radius="md",
+    )
+
+
+def empty(text: str) -> Component:
+    """Return what a panel shows that has nothing to show, saying why."""
+    return html.P(text, className="empty")
+
+
+def notice(title: str, text: str, *, sign: str = "warning") -> Component:
+    """Return a page that says why there is no page."""
+    return html.Section(
+        [
+            html.Span(icon(sign), className="verdict-sign"),
+            html.Div([html.H1(title, id="verdict"), html.P(text)]),
+        ],
+        className="verdict verdict-watch",
+    )
+
+
+def chart(figure: Figure, *, name: str, words: str, dense: bool = False) -> Component:
+    """Return a chart.
+
+    Args:
+        figure: What to draw.
+        name: Its id on the page.
+        words: What it shows, for those who do not see it.
+        dense: Whether its cells are too narrow for text on smaller screens.
+    """
+    height = figure["layout"]["height"]
+    return html.Div(
+        dcc.Graph(id=name, figure=figure, config=_CHART, style={"height": f"{height}px"}),
+        className="chart chart-dense" if dense else "chart",
+        role="img",
+        **_attributes({"aria-label": words}),
+    )
+
+
+def tiles(pairs: Sequence[tuple[str, str]]) -> Component:
+    """Return a row of (name, value)."""
+    return html.Dl(
+        [html.Div([html.Dt(name), html.Dd(value)], className="tile") for name, value in pairs],
+        className="tiles",
+    )
+
+
+def badge(word: str) -> Component:
+    """Return how a class stands, an alert's state or a retraining's status, with its colour."""
+    return html.Span(word, className=f"badge badge-{_BADGE_TONES.get(word, 'none')}")
+
+
+def legend(*entries: tuple[str, str]) -> Component:
+    """Return the legend of a chart.
+
+    Args:
+        entries: Of each, the class of its sign in assets/dashboard.css, or its colour as
+            `#rrggbb`; and what it means.
+    """
+    return html.Div(
+        [html.Span([_sign(sign), html.Span(words)]) for sign, words in entries], className="legend"
+    )
+
+
+def _sign(sign: str) -> Component:
+    if sign.startswith("#"):
+        return html.Span(className="mark", style={"background": sign})
+    return html.Span(className=sign)
+
+
+def finder(labels: Sequence[str]) -> Component:
+    """Return a field in which the name of a class is typed, to go to its page."""
+    return dmc.Select(
+        id="find",
+        data=[{"value": class_address(label), "label": label} for label in sorted(labels)],
+        placeholder="Find a class",
+        searchable=True,
+        limit=50,
+        size="xs",
+        nothingFoundMessage="No such class",
+        **_attributes({"aria-label": "Find a class"}),
+    )
+
+
+def ranges(current: int, addresses: Sequence[str]) -> Component:
+    """Return links to the ranges of days.
+
+    Args:
+        current: The range that is shown, in days.
+        addresses: Where each of `RANGES` is shown.
+    """
+    links = [
+        dcc.Link(
+            f"{days} days",
+            href=address,
+            className="range range-current" if days == current else "range",
+        )
+        for days, address in zip(RANGES, addresses, strict=True)
+    ]
+    return html.Div(links, className="ranges")
+
+
+def _attributes(named: dict[str, Any]) -> dict[str, Any]:
+    """Return attributes whose names are no Python names."""
+    return named

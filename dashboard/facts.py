@@ -1,0 +1,157 @@
+"""What the pages are drawn from: rows of the store, put side by side.
+
+Nothing is judged here and nothing invented: every figure on the dashboard is one of these.
+`dashboard.gather` asks for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.store.alerts import Alert
+    from core.store.class_days import ClassDay
+    from core.store.class_state import ClassState
+    from core.store.flags import Flag
+    from core.store.jobs import Job
+    from core.store.registry import Move, Version
+    from core.store.runs import Run
+    from core.store.standing import Standing
+    from core.store.validations import Validation, WrongImage
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The days looked at, both ends included."""
+
+    first: date
+    last: date
+
+    @property
+    def days(self) -> list[date]:
+        """Every day of it, in order."""
+        length = (self.last - self.first).days + 1
+        return [self.first + timedelta(days=i) for i in range(length)]
+
+    def holds(self, moment: date | datetime) -> bool:
+        """Say whether a day, or the UTC day of a moment, lies in it."""
+        day = moment.date() if isinstance(moment, datetime) else moment
+        return self.first <= day <= self.last
+
+    def touches(self, flag: Flag) -> bool:
+        """Say whether a flag was up on one of its days."""
+        return flag.since <= self.last and (flag.closed_on is None or flag.closed_on >= self.first)
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What happened: promotions, flags with their alerts, retrainings, and runs that failed."""
+
+    moves: list[Move]
+    flags: list[Flag]
+    alerts: dict[int, Alert]
+    jobs: list[Job]
+    failed: list[Run]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassReading:
+    """One class, as the overview shows it.
+
+    Attributes:
+        label: The class.
+        standing: How it stands, in one word.
+        state: What the detectors remember; None when it was never examined.
+        flag: Its open flag; None without one.
+        days: Its examined days in the range, in order.
+        n: Images that the version examined last was judged on from `since` on.
+        correct: How many of them were answered right.
+        low: Lower end of the 95 % Jeffreys interval of `correct / n`.
+        high: Upper end.
+        since: The first of those days: of the last seven, or, while a flag is open that this
+            version brought on itself, of those since the drop most likely began.
+    """
+
+    label: str
+    standing: Standing
+    state: ClassState | None
+    flag: Flag | None
+    days: list[ClassDay]
+    n: int
+    correct: int
+    low: float
+    high: float
+    since: date
+
+    @property
+    def evidence_share(self) -> float:
+        """Evidence in units of the threshold."""
+        return self.state.evidence / self.state.threshold if self.state else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """How the last exam went: images judged, right ones, and classes without fresh labels."""
+
+    n: int
+    correct: int
+    unlabelled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the overview is drawn from.
+
+    Attributes:
+        range: The days looked at.
+        now: The present moment.
+        champion: The version that serves; None before the first promotion.
+        exam: The last finished exam; None before the first.
+        broken: An exam of a later day that could not be judged; None without one.
+        answers: How the last exam went, over all classes.
+        classes: Every class, the worst first; only those that are shown have their days.
+        predictions: Predictions on the day of the last exam.
+        open_alerts: Alerts that are not resolved.
+        events: What happened, in the range and before.
+    """
+
+    range: Range
+    now: datetime
+    champion: Version | None
+    exam: Validation | None
+    broken: Validation | None
+    answers: Answers
+    classes: list[ClassReading]
+    predictions: int
+    open_alerts: int
+    events: Events
+
+
+@dataclass(frozen=True, slots=True)
+class OneClass:
+    """What the page of one class is drawn from.
+
+    Attributes:
+        range: The days looked at.
+        now: The present moment.
+        reading: The class itself.
+        exam: The last finished exam.
+        epochs: All its days, by version, in order; also those before the range, because
+            confidence sequences count from a version's beginning.
+        states: The detector's state at the end of each examined day of the range.
+        versions: The versions examined in the range, the newest first.
+        wrong: Images it was mistaken on in the range, the surest wrong answers first.
+        events: What happened to it, whenever that was, and the promotions.
+    """
+
+    range: Range
+    now: datetime
+    reading: ClassReading
+    exam: Validation
+    epochs: dict[str, list[ClassDay]]
+    states: list[ClassState]
+    versions: list[Version]
+    wrong: list[WrongImage]
+    events: Events

@@ -1,0 +1,216 @@
+"""Gathering what the pages are drawn from: a few questions to the store, none of them per class."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from core.stats.proportions import jeffreys
+from core.store import (
+    alerts,
+    class_days,
+    class_state,
+    flags,
+    jobs,
+    registry,
+    rollups,
+    runs,
+    standing,
+    validations,
+)
+from core.store.class_days import Tally
+from dashboard.facts import Answers, ClassReading, Events, OneClass, Overview, Range
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection
+
+    from core.store.class_days import ClassDay
+    from core.store.standing import ClassStanding, Standing
+    from core.store.validations import Validation
+
+RECENT_DAYS = 7
+MOST_WRONG_IMAGES = 24
+MOST_SHOWN = 40
+
+_FEWEST_DAYS = 7
+_RECENT_ROWS = 200
+_ORDER: dict[Standing, int] = {
+    "weak": 0,
+    "recovering": 1,
+    "uncertain": 2,
+    "healthy": 3,
+    "no labels": 4,
+}
+
+
+def overview(connection: Connection, *, days: int, now: datetime) -> Overview:
+    """Return what the overview of the last `days` days is drawn from."""
+    exam = validations.last_done(connection)
+    span = _span(exam, days, now)
+    classes = _readings(connection, exam)
+    shown = [each.label for each in classes[:MOST_SHOWN]]
+    rows = class_days.matrix(connection, span.first, span.last, shown)
+    happened = _events(connection)
+    latest = validations.latest(connection, limit=1)
+    return Overview(
+        range=_fitted(span, rows, happened, now),
+        now=now,
+        champion=registry.champion(connection),
+        exam=exam,
+        broken=latest[0] if latest and latest[0].status == "invalid" else None,
+        answers=_answers(connection, exam, classes),
+        classes=_with_days(classes, rows),
+        predictions=_predictions(connection, exam),
+        open_alerts=sum(alert.state != "resolved" for alert in happened.alerts.values()),
+        events=happened,
+    )
+
+
+def one_class(connection: Connection, label: str, *, days: int, now: datetime) -> OneClass | None:
+    """Return what a class's page is drawn from; None when the version examined knows it not."""
+    exam = validations.last_done(connection)
+    found = _readings(connection, exam, only=label)
+    if exam is None or not found:
+        return None
+    span = _span(exam, days, now)
+    rows = class_days.matrix(connection, span.first, span.last, [label])
+    happened = _events(connection)
+    span = _fitted(span, rows, happened, now)
+    examined = list(dict.fromkeys([exam.version, *(day.version for day in reversed(rows))]))
+    return OneClass(
+        range=span,
+        now=now,
+        reading=_with_days(found, rows)[0],
+        exam=exam,
+        epochs={
+            version: class_days.of_label(connection, version, label, date.min, span.last)
+            for version in examined
+        },
+        states=class_state.series(connection, label, span.first, span.last),
+        versions=[registry.get(connection, version) for version in examined],
+        wrong=validations.wrong_images(
+            connection, label, span.first, span.last, limit=MOST_WRONG_IMAGES
+        ),
+        events=_of_label(happened, label),
+    )
+
+
+def _span(exam: Validation | None, days: int, now: datetime) -> Range:
+    """Return the last `days` days up to yesterday, or up to a later day that was examined."""
+    yesterday = now.date() - timedelta(days=1)
+    last = max(yesterday, exam.day) if exam else yesterday
+    return Range(last - timedelta(days=days - 1), last)
+
+
+def _fitted(span: Range, rows: Iterable[ClassDay], happened: Events, now: datetime) -> Range:
+    """Begin where there is something to see, and end today if something happened today."""
+    seen = [row.day for row in rows] + [move.at.date() for move in happened.moves]
+    inside = [day for day in seen if span.holds(day)]
+    latest_start = span.last - timedelta(days=_FEWEST_DAYS - 1)
+    first = max(min([*inside, latest_start]), span.first)
+    return Range(first, now.date() if _happened_on(happened, now.date()) else span.last)
+
+
+def _happened_on(happened: Events, day: date) -> bool:
+    moments = [move.at for move in happened.moves]
+    moments += [job.finished_at or job.started_at or job.requested_at for job in happened.jobs]
+    moments += [run.started_at for run in happened.failed]
+    return any(moment.date() == day for moment in moments)
+
+
+def _readings(
+    connection: Connection, exam: Validation | None, only: str | None = None
+) -> list[ClassReading]:
+    """Return the classes of the version examined last, the worst first, without their days."""
+    if exam is None:
+        return []
+    labels = registry.get(connection, exam.version).labels
+    if only is not None:
+        labels = [only] if only in labels else []
+    stands = standing.standings(connection, exam.version, labels, exam.day)
+    since = {each.label: _since(each, exam) for each in stands}
+    counted = class_days.tally(connection, exam.version, since, exam.day)
+    tallies = [counted.get(label) or Tally(label, 0, 0, since[label]) for label in labels]
+    low, high = jeffreys([each.correct for each in tallies], [each.n for each in tallies])
+    readings = [
+        ClassReading(
+            label=each.label,
+            standing=each.standing,
+            state=each.state,
+            flag=each.flag,
+            days=[],
+            n=tallies[i].n,
+            correct=tallies[i].correct,
+            low=float(low[i]),
+            high=float(high[i]),
+            since=tallies[i].first,
+        )
+        for i, each in enumerate(stands)
+    ]
+    return sorted(readings, key=_badness)
+
+
+def _with_days(classes: list[ClassReading], rows: Iterable[ClassDay]) -> list[ClassReading]:
+    by_label: defaultdict[str, list[ClassDay]] = defaultdict(list)
+    for row in rows:
+        by_label[row.label].append(row)
+    return [replace(each, days=by_label[each.label]) for each in classes]
+
+
+def _answers(
+    connection: Connection, exam: Validation | None, classes: list[ClassReading]
+) -> Answers:
+    if exam is None:
+        return Answers(0, 0, 0)
+    counted = class_days.tally(
+        connection, exam.version, {each.label: exam.day for each in classes}, exam.day
+    )
+    return Answers(
+        n=sum(each.n for each in counted.values()),
+        correct=sum(each.correct for each in counted.values()),
+        unlabelled=len(classes) - sum(each.n > 0 for each in counted.values()),
+    )
+
+
+def _since(stands: ClassStanding, exam: Validation) -> date:
+    if stands.flag is not None and stands.flag.version == exam.version:
+        return stands.flag.since
+    return exam.day - timedelta(days=RECENT_DAYS - 1)
+
+
+def _badness(reading: ClassReading) -> tuple[int, float, float, str]:
+    accuracy = reading.correct / reading.n if reading.n else 1.0
+    return (_ORDER[reading.standing], -reading.evidence_share, accuracy, reading.label)
+
+
+def _predictions(connection: Connection, exam: Validation | None) -> int:
+    if exam is None:
+        return 0
+    return sum(hour.n for hour in rollups.by_hour(connection, exam.day, exam.day))
+
+
+def _events(connection: Connection) -> Events:
+    told = alerts.latest(connection, limit=_RECENT_ROWS)
+    return Events(
+        moves=registry.history(connection),
+        flags=flags.latest(connection, limit=_RECENT_ROWS),
+        alerts={alert.flag: alert for alert in told},
+        jobs=jobs.latest(connection, limit=_RECENT_ROWS),
+        failed=[
+            run for run in runs.latest(connection, limit=_RECENT_ROWS) if run.outcome == "failed"
+        ],
+    )
+
+
+def _of_label(happened: Events, label: str) -> Events:
+    return Events(
+        moves=happened.moves,
+        flags=[flag for flag in happened.flags if flag.label == label],
+        alerts=happened.alerts,
+        jobs=[job for job in happened.jobs if label in job.labels],
+        failed=[],
+    )

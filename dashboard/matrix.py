@@ -1,0 +1,176 @@
+"""The chart of the overview: accuracy by class and day, and the events underneath."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dashboard.address import class_address
+from dashboard.drawing import (
+    BLUE,
+    GREY,
+    ORANGE,
+    Figure,
+    cell_hover,
+    day_axis,
+    escaped,
+    layout,
+    tick,
+)
+from dashboard.events import listed
+from dashboard.verdict import plain
+from dashboard.wording import day_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dashboard.facts import ClassReading, Events, Overview, Range
+
+# Blue is right, orange is wrong: told apart by every kind of colour vision, in print, and by
+# lightness alone. The turn lies where a class of a good model would be weak.
+ACCURACY_COLOURS = [
+    [0.0, "#a63603"],
+    [0.4, "#e6741c"],
+    [0.7, "#fdbb78"],
+    [0.82, "#e9e4da"],
+    [0.9, "#a9cbe6"],
+    [1.0, "#3d7fc4"],
+]
+
+_ROW_PX = 28
+_LANE_PX = 24
+_TOP_PX, _BOTTOM_PX = 8, 34
+
+_LANES = {"deployment": 2, "alert": 1, "recovery": 1, "retraining": 0, "failure": 0}
+_LANE_NAMES = ["retrainings", "alerts", "deployments"]
+_SYMBOLS: dict[str, tuple[str, str]] = {
+    "deployment": ("diamond", BLUE),
+    "alert": ("triangle-up", ORANGE),
+    "recovery": ("circle-open", BLUE),
+    "retraining": ("square", GREY),
+    "failure": ("x", ORANGE),
+}
+
+
+def matrix(facts: Overview, classes: Sequence[ClassReading]) -> Figure:
+    """Return accuracy by class and day, the worst class on top, with the events underneath.
+
+    Args:
+        facts: The overview.
+        classes: Those of its classes that are shown, the worst first.
+    """
+    days = [day.isoformat() for day in facts.range.days]
+    place = {day: i for i, day in enumerate(facts.range.days)}
+    accuracy: list[list[float | None]] = [[None] * len(days) for _ in classes]
+    shown: list[list[str]] = [[""] * len(days) for _ in classes]
+    hover: list[list[str]] = [[""] * len(days) for _ in classes]
+    empty: list[tuple[str, int, str]] = []
+    for row, reading in enumerate(classes):
+        for day in reading.days:
+            column = place.get(day.day)
+            if column is None:
+                continue
+            text = cell_hover(day, facts.now.date())
+            if day.n == 0:
+                empty.append((days[column], row, text))
+                continue
+            accuracy[row][column] = day.correct / day.n
+            shown[row][column] = f"{100 * day.correct / day.n:.0f}"
+            hover[row][column] = text
+    heat = {
+        "type": "heatmap",
+        "x": days,
+        "y": list(range(len(classes))),
+        "z": accuracy,
+        "zmin": 0,
+        "zmax": 1,
+        "text": shown,
+        "texttemplate": "%{text}" if len(days) <= 31 else "",
+        "textfont": {"size": 11},
+        "hovertext": hover,
+        "hoverinfo": "text",
+        "hoverongaps": False,
+        "xgap": 2,
+        "ygap": 2,
+        "colorscale": ACCURACY_COLOURS,
+        "showscale": False,
+        "customdata": [[class_address(reading.label)] * len(days) for reading in classes],
+    }
+    hatched = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [day for day, _, _ in empty],
+        "y": [row for _, row, _ in empty],
+        "hovertext": [text for _, _, text in empty],
+        "hoverinfo": "text",
+        "marker": {
+            "symbol": "line-ne-open",
+            "size": 9,
+            "color": GREY,
+            "line": {"width": 1.5, "color": GREY},
+        },
+    }
+    return _matrix_layout(facts, classes, [heat, hatched, *_lane(facts.events, facts.range)])
+
+
+def _matrix_layout(
+    facts: Overview, classes: Sequence[ClassReading], traces: list[dict[str, Any]]
+) -> Figure:
+    rows, lanes = _ROW_PX * len(classes), _LANE_PX * len(_LANE_NAMES)
+    inner = rows + lanes + 12
+    drawn = layout(inner + _TOP_PX + _BOTTOM_PX)
+    drawn["margin"] = {"l": 8, "r": 22, "t": _TOP_PX, "b": _BOTTOM_PX}
+    drawn["xaxis"] |= day_axis(facts.range) | {"showgrid": False, "anchor": "y2"}
+    drawn["yaxis"] |= {
+        "domain": [1 - rows / inner, 1],
+        "range": [len(classes) - 0.5, -0.5],
+        "tickvals": list(range(len(classes))),
+        "ticktext": [tick(reading.label) for reading in classes],
+        "showgrid": False,
+        "automargin": True,
+        "ticklen": 4,
+    }
+    drawn["yaxis2"] = drawn["yaxis"] | {
+        "domain": [0, lanes / inner],
+        "range": [-0.5, len(_LANE_NAMES) - 0.5],
+        "tickvals": list(range(len(_LANE_NAMES))),
+        "ticktext": _LANE_NAMES,
+        "showgrid": True,
+    }
+    return {"data": traces, "layout": drawn}
+
+
+def _lane(happened: Events, span: Range) -> list[dict[str, Any]]:
+    """Return the events as traces on the second y axis, and open flags as bars underneath."""
+    bars: dict[str, Any] = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [],
+        "y": [],
+        "yaxis": "y2",
+        "hoverinfo": "skip",
+        "line": {"width": 6, "color": ORANGE},
+        "opacity": 0.35,
+    }
+    for flag in filter(span.touches, happened.flags):
+        begin, end = max(flag.since, span.first), min(flag.closed_on or span.last, span.last)
+        bars["x"] += [begin.isoformat(), end.isoformat(), None]
+        bars["y"] += [1, 1, None]
+    events = [event for event in listed(happened) if span.holds(event.day)]
+    marks = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [event.day.isoformat() for event in events],
+        "y": [_LANES[event.kind] for event in events],
+        "yaxis": "y2",
+        "hovertext": [
+            f"{day_text(event.day, today=span.last)}: {escaped(plain(event.title))}"
+            for event in events
+        ],
+        "hoverinfo": "text",
+        "marker": {
+            "size": 11,
+            "symbol": [_SYMBOLS[event.kind][0] for event in events],
+            "color": [_SYMBOLS[event.kind][1] for event in events],
+        },
+    }
+    return [bars, marks]

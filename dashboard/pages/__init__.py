@@ -1,0 +1,1 @@
+"""One module a page: `draw(facts, ...)` gives what is shown."""

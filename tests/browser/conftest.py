@@ -1,0 +1,49 @@
+"""A real browser: Debian's Chromium, driven by Playwright, without a window."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.screenshots import CHROMIUM, browser
+
+_INSTALL_S = 600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what drives the browser, so that `-m "not browser"` leaves it out."""
+    for item in items:
+        if "chromium" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The browser; installed where it is missing and may be, else the test is skipped."""
+    if not CHROMIUM.exists():
+        _install()
+    with browser() as running:
+        yield running
+
+
+def _install() -> None:
+    apt = shutil.which("apt-get")
+    if apt is None or os.geteuid() != 0:
+        pytest.skip(f"no Chromium at {CHROMIUM}, and only root with apt-get could install it")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
+        done = subprocess.run(
+            [apt, *command], env=environment, capture_output=True, timeout=_INSTALL_S, check=False
+        )
+        if done.returncode != 0:
+            pytest.skip(
+                f"apt-get {command[0]} failed: {done.stderr.decode(errors='replace')[-300:]}"
+            )
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"the package chromium brought no {CHROMIUM}")
