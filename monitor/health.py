@@ -1,25 +1,16 @@
 """How every class is, on one day: what `weakspot health --json` prints.
 
-A class is in one of five states:
-
-- `weak`: its flag is open, raised by the version examined, or by an earlier one and confirmed by
-  an alarm of this one.
-- `recovering`: its flag is open, but was raised against another version, and this one has given
-  no alarm; the recovery test will decide.
-- `no labels`: this version has never been examined on the class.
-- `uncertain`: no flag, but nobody should vouch for it: the evidence has passed a tenth of the
-  threshold, or there have been no fresh labels for a week.
-- `healthy`: none of these.
+What each state means is defined in core.store.standing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from core.stats.proportions import jeffreys
-from core.store import class_days, class_state, flags, registry, validations
+from core.store import class_days, registry, standing, validations
 from monitor import rules
 from monitor.page import MonitorOptions
 
@@ -27,25 +18,15 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from core.store.class_days import ClassDay
-    from core.store.class_state import ClassState
-    from core.store.flags import Flag
     from core.store.registry import Version
-
-ClassHealth = Literal["healthy", "weak", "recovering", "no labels", "uncertain"]
-
-# Evidence above this share of the threshold is too much to call a class healthy.
-SUSPICION = 0.1
-STALE_DAYS = 7
-
+    from core.store.standing import ClassStanding
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     """All that is known of one class on the day asked for."""
 
-    state: ClassState | None
+    stands: ClassStanding
     counts: ClassDay | None
-    flag: Flag | None
-    alarmed: bool
     reference: float
     reference_images: int
     threshold: float
@@ -79,28 +60,8 @@ def health(
     return {
         "day": shown.isoformat() if shown else None,
         "version": version.version,
-        "classes": [_row(label, known[label], version.version) for label in version.labels],
+        "classes": [_row(label, known[label]) for label in version.labels],
     }
-
-
-def state_of(
-    state: ClassState | None, flag: Flag | None, *, version: str, alarmed: bool
-) -> ClassHealth:
-    """Return the state of a class, as the module's text defines it.
-
-    Args:
-        state: What the detectors remember of it; None when they know nothing.
-        flag: Its flag that was open on the day; None without one.
-        version: The version examined.
-        alarmed: Whether this version has ever raised an alarm on it.
-    """
-    if flag is not None:
-        return "weak" if flag.version == version or alarmed else "recovering"
-    if state is None or state.days == 0:
-        return "no labels"
-    suspicious = state.evidence >= SUSPICION * state.threshold
-    stale = state.days_without_labels >= STALE_DAYS
-    return "uncertain" if suspicious or stale else "healthy"
 
 
 def _gather(
@@ -109,20 +70,12 @@ def _gather(
     held_to = rules.levels(version, budget=options.alarm_budget, floor=options.floor)
     until = day or date.max
     name = version.version
-    states = {each.label: each for each in class_state.at(connection, name, until)}
+    stands = standing.standings(connection, name, held_to.labels, until)
     counts = {each.label: each for each in class_days.of_day(connection, until, name)}
-    open_then = {
-        flag.label: flag
-        for flag in flags.overlapping(connection, until, until)
-        if flag.kind == flags.CHANGE and flag.closed_on != until
-    }
-    alarmed = class_state.ever_alarmed(connection, name, until)
     return {
         label: _Known(
-            state=states.get(label),
+            stands=stands[i],
             counts=counts.get(label),
-            flag=open_then.get(label),
-            alarmed=label in alarmed,
             reference=float(held_to.reference[i]),
             reference_images=int(held_to.images[i]),
             threshold=held_to.threshold,
@@ -131,13 +84,13 @@ def _gather(
     }
 
 
-def _row(label: str, known: _Known, version: str) -> dict[str, Any]:
-    state, counts = known.state, known.counts
+def _row(label: str, known: _Known) -> dict[str, Any]:
+    state, counts = known.stands.state, known.counts
     n, correct = (counts.n, counts.correct) if counts else (0, 0)
     low, high = (float(end) for end in jeffreys(correct, n))
     return {
         "label": label,
-        "state": state_of(state, known.flag, version=version, alarmed=known.alarmed),
+        "state": known.stands.standing,
         "n": n,
         "correct": correct,
         "accuracy": correct / n if n else None,
@@ -156,12 +109,12 @@ def _note(known: _Known) -> str:
     notes: list[str] = []
     if known.reference_images < rules.CERTAIN_REFERENCE:
         notes.append(f"reference still uncertain (n = {known.reference_images})")
-    state = known.state
+    state, flag = known.stands.state, known.stands.flag
     if state is not None and state.days_without_labels:
         days = state.days_without_labels
         notes.append(f"no fresh labels ({days} day{'s' if days > 1 else ''})")
-    if known.flag is not None:
-        notes.append(f"flagged since {known.flag.since}")
-    elif state is not None and state.evidence >= SUSPICION * state.threshold:
+    if flag is not None:
+        notes.append(f"flagged since {flag.since}")
+    elif state is not None and state.evidence >= standing.SUSPICION * state.threshold:
         notes.append(f"evidence at {100 * state.evidence / state.threshold:.0f} % of the threshold")
     return "; ".join(notes)

@@ -1,4 +1,4 @@
-"""The states a class can be in."""
+"""The states a class can be in, as health and dashboard both tell them."""
 
 from datetime import UTC, date, datetime
 
@@ -6,7 +6,7 @@ import pytest
 
 from core.store.class_state import ClassState
 from core.store.flags import Flag
-from monitor.health import state_of
+from core.store.standing import standing_of
 
 NOW = datetime(2026, 3, 10, 2, tzinfo=UTC)
 
@@ -34,8 +34,8 @@ def _flag(version: str) -> Flag:
     return Flag(1, "change", "Cat", version, today, today, NOW, None, None, 400.0, 300.0)
 
 
-class TestStateOf:
-    """`state_of`, by the definitions in monitor.health."""
+class TestStandingOf:
+    """`standing_of`, by the definitions of its module."""
 
     @pytest.mark.parametrize(
         ("state", "flag", "alarmed", "expected"),
@@ -56,4 +56,4 @@ class TestStateOf:
         self, state: ClassState | None, flag: Flag | None, alarmed: bool, expected: str
     ):
         """A flag outweighs everything; without one, doubt outweighs health."""
-        assert state_of(state, flag, version="v2", alarmed=alarmed) == expected
+        assert standing_of(state, flag, version="v2", alarmed=alarmed) == expected
