@@ -63,7 +63,7 @@ bench: setup  ## Measure, and write the figures into docs/
 lock:  ## Resolve the versions anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra all --extra dev --python-version 3.11 --generate-hashes \
-	    --no-header --no-annotate --quiet -o requirements.lock.tmp $(ARGS)
+	    --no-emit-package torch --no-header --no-annotate --quiet -o requirements.lock.tmp $(ARGS)
 	$(BIN)/python -c "import pathlib, re; p = pathlib.Path('requirements.lock.tmp'); \
 	    parts = re.split(r'(?m)^(?=[a-z0-9])', p.read_text()); \
 	    keep = [x for x in parts if not re.match(r'(torch|triton|nvidia-.*|cuda-.*)==', x.split()[0] if x.split() else '')]; \

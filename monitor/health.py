@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from core.store.registry import Version
     from core.store.standing import ClassStanding
 
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """All that is known of one class on the day asked for."""

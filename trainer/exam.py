@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import statistics
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from sqlalchemy import Engine
+from sqlalchemy import Connection
 
 from core.bundle.runner import Runner
-from core.clock import Clock
 from core.errors import ConflictError
 from core.store import jobs, registry
-from core.store.database import transaction
 from core.store.registry import Version
 from trainer import gate, release
 from trainer.config import RetrainOptions
@@ -78,35 +77,27 @@ def _latency_ratio(champion: Runner, challenger: Runner) -> float:
     return medians[challenger.version] / medians[champion.version]
 
 
-def conclude(
-    engine: Engine,
-    job: jobs.Job,
-    champion: Version,
-    made: Release,
-    verdict: gate.Verdict,
-    clock: Clock,
-) -> Status:
-    """Promote the challenger if it passed, and return how the job ends.
+def status_of(verdict: gate.Verdict) -> Status:
+    """Return how the job ends, by the gate's verdict."""
+    endings: dict[str, Status] = {"promote": "promoted", "refuse": "refused"}
+    return endings.get(verdict.decision, "more images")
+
+
+def promote(
+    connection: Connection, job: jobs.Job, champion: Version, challenger: str, *, now: datetime
+) -> None:
+    """Make the challenger the champion, in the transaction that also ends the job.
 
     Raises:
         StaleRunError: Another worker has taken the job over.
         ConflictError: The champion is no longer the one it was examined against.
     """
-    if verdict.decision != "promote":
-        return "refused" if verdict.decision == "refuse" else "more images"
-    with transaction(engine) as connection:
-        jobs.require_fence(connection, job)
-        serving = registry.champion(connection)
-        if serving is None or serving.version != champion.version:
-            raise ConflictError(
-                f"{made.version.version} passed against {champion.version}, but the champion "
-                f"is {serving.version if serving else 'gone'} now; ask for the retraining again"
-            )
-        registry.promote(
-            connection,
-            made.version.version,
-            now=clock.now(),
-            by="worker",
-            reason=f"passed the gate for {', '.join(job.labels)}: {job.reason}",
+    jobs.require_fence(connection, job)
+    serving = registry.champion(connection)
+    if serving is None or serving.version != champion.version:
+        raise ConflictError(
+            f"{challenger} passed against {champion.version}, but the champion is "
+            f"{serving.version if serving else 'gone'} now; ask for the retraining again"
         )
-    return "promoted"
+    reason = f"passed the gate for {', '.join(job.labels)}: {job.reason}"
+    registry.promote(connection, challenger, now=now, by="worker", reason=reason)

@@ -83,8 +83,8 @@ def fit(
         sides.train, batch_size=options.batch_size, weights=sides.weights, seed=options.seed
     )
     val = Batches(sides.val, batch_size=_VALIDATION_BATCH)
-    trainer = _trainer(options, callbacks)
     with _quiet_lightning():
+        trainer = _trainer(options, callbacks)
         _apart(lambda: trainer.fit(module, _loader(train), _loader(val)), cancelled)
     network.load_state_dict(keeper.state)
     network.eval()

@@ -3,17 +3,18 @@
 Training: a frozen list of images -> decoded once -> fitted -> released (exported, checked against
 torch, measured as it will serve, written whole) -> registered. Retraining: the champion learns on
 over old and new images, the point between its old and its new weights is chosen, and the
-challenger sits the gate's exam against it; only a pass moves the alias.
+challenger sits the gate's exam against it; only a pass may move the alias.
 
-Whatever raises on the way leaves the champion as it is.
+Whatever raises on the way leaves the champion as it is; a pass is promoted by whoever ends the job.
 """
 
 from __future__ import annotations
 
+import functools
 import shutil
 import tempfile
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -68,12 +69,15 @@ class RetrainOutcome:
         verdict: The gate's.
         status: `promoted`, `refused` or `more images`, as the job ends.
         result: All numbers, as JSON: the gate's verdict under `gate`.
+        promote: Moves the champion, where it passed: called with the connection and `now` in the
+            transaction that ends the job, so that neither happens without the other.
     """
 
     challenger: str | None
     verdict: gate.Verdict | None
     status: exam.Status
     result: dict[str, Any]
+    promote: Callable[..., None] | None = None
 
 
 def train(
@@ -144,7 +148,6 @@ def retrain(  # noqa: PLR0913 - what a worker hands over, each by name
         TrainingError: There is no champion, a flagged class is unknown to it, or nothing to
             examine it on.
         StaleRunError: Another worker has taken the job over.
-        ConflictError: The champion changed meanwhile.
     """
     started = time.monotonic()
     torch.manual_seed(options.seed)
@@ -162,7 +165,7 @@ def retrain(  # noqa: PLR0913 - what a worker hands over, each by name
             jobs.require_fence(connection, job)
             registry.register(connection, made.version)
         verdict = exam.examine(champion, made, job, options, on_progress)
-    status = exam.conclude(engine, job, champion, made, verdict, clock)
+    status = exam.status_of(verdict)
     result = {
         "gate": verdict.to_dict(),
         "champion": champion.version,
@@ -173,7 +176,12 @@ def retrain(  # noqa: PLR0913 - what a worker hands over, each by name
         "path": [point.to_dict() for point in tuned.path],
         "seconds": round(time.monotonic() - started, 1),
     }
-    return RetrainOutcome(made.version.version, verdict, status, result)
+    promote = functools.partial(
+        exam.promote, job=job, champion=champion, challenger=made.version.version
+    )
+    return RetrainOutcome(
+        made.version.version, verdict, status, result, promote if verdict.passed else None
+    )
 
 
 def _champion(connection: Connection, job: jobs.Job) -> Version:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from core.clock import Clock
-from core.errors import StaleRunError, StoreError, WeakspotError
+from core.errors import ConflictError, StaleRunError, StoreError, WeakspotError
 from core.store import jobs
 from core.store.database import transaction
 from core.store.jobs import Job, Outcome
@@ -65,6 +65,7 @@ class _Ending:
     status: Outcome
     result: dict[str, Any]
     challenger: str | None = None
+    promote: Callable[..., None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,32 +183,22 @@ class Worker:
             status=outcome.status,
             result=_as_json(outcome.result),
             challenger=outcome.challenger,
+            promote=outcome.promote,
         )
 
     def _conclude(self, job: Job, ending: _Ending | StoreError, stop: threading.Event) -> None:
         """Write down how the job ended, waiting for Postgres while nobody else may have the job."""
-
-        def write(connection: Connection) -> None:
-            if isinstance(ending, StoreError):
-                jobs.give_back(connection, job, counted=True)
-                return
-            jobs.finish(
-                connection,
-                job,
-                status=ending.status,
-                result=ending.result,
-                now=self.clock.now(),
-                challenger=ending.challenger,
-            )
-
         deadline = time.monotonic() + min(self.lease_s, _PATIENCE_S)
         while True:
             try:
                 with transaction(self.engine) as connection:
-                    write(connection)
+                    self._write(connection, job, ending)
                 break
             except StaleRunError:
                 raise
+            except ConflictError as error:
+                logger.error("job %d failed: %s", job.id, error)  # noqa: TRY400 - it says it all
+                ending = _failed(error)
             except StoreError:
                 if stop.wait(_RETRY_S) or time.monotonic() > deadline:
                     raise
@@ -215,6 +206,23 @@ class Worker:
             logger.warning("job %d: put back, to be tried again: %s", job.id, ending)
         else:
             logger.info("job %d: %s", job.id, ending.status)
+
+    def _write(self, connection: Connection, job: Job, ending: _Ending | StoreError) -> None:
+        if isinstance(ending, StoreError):
+            jobs.give_back(connection, job, counted=True)
+            return
+        now = self.clock.now()
+        if ending.promote is not None:
+            # With the job's end or not at all: a promoted challenger has no job left to run again.
+            ending.promote(connection, now=now)
+        jobs.finish(
+            connection,
+            job,
+            status=ending.status,
+            result=ending.result,
+            now=now,
+            challenger=ending.challenger,
+        )
 
     def _give_back(self, job: Job) -> None:
         with transaction(self.engine) as connection:
