@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -85,11 +86,15 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("url")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--label", help="class of the second page; else the worst one")
     parser.add_argument("--all", action="store_true", help="both widths, both schemes")
     asked = parser.parse_args(arguments)
     asked.folder.mkdir(parents=True, exist_ok=True)
     with browser() as chromium:
-        pages = {"overview": asked.url, "class": worst_class(chromium, asked.url)}
+        chosen = (
+            f"{asked.url.rstrip('/')}/class/{quote(asked.label, safe='')}" if asked.label else ""
+        )
+        pages = {"overview": asked.url, "class": chosen or worst_class(chromium, asked.url)}
         for name, url in pages.items():
             if not asked.all:
                 shoot(chromium, url, asked.folder / f"{name}.png", width=1440, scheme="light")
