@@ -159,5 +159,5 @@ def _health_line(row: dict[str, Any]) -> str:
     return (
         f"  {row['label']:24} {row['state']:11} {row['correct']:3}/{row['n']:<3} {accuracy:>9}  "
         f"reference {100 * row['reference']:4.1f} %  evidence {row['evidence']:.3g} "
-        f"of {row['threshold']:.3g}"
+        f"of {row['threshold']:,.0f}"
     )
