@@ -57,6 +57,8 @@ def create_engine(url: str, *, pool_size: int = 5, statement_timeout_s: int = 60
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": 5,
+            # A server that is cut off rather than closed would hold a statement for minutes.
+            "tcp_user_timeout": 15_000,
             "options": f"-c timezone=UTC -c statement_timeout={statement_timeout_s}s "
             "-c lock_timeout=10s -c idle_in_transaction_session_timeout=300s",
         },

@@ -110,7 +110,7 @@ class TestClassDays:
         with transaction(engine) as connection:
             _examine(connection, 1, "v1", samples, {})
             _examine(connection, 1, "v2", samples[:3], {})
-            rows = class_days.matrix(connection, day(1), day(1), "Cat")
+            rows = class_days.matrix(connection, day(1), day(1), ["Cat"])
 
         assert [row.version for row in rows] == ["v2"]
 

@@ -16,10 +16,12 @@ from core.stats.evidence import (
     step,
 )
 
-levels = st.floats(0.02, 0.995)
+levels = st.floats(0.02, 0.995, allow_subnormal=False)
 # SciPy's binomial, which checks ours, gives up at probabilities like 1e-300.
-shares = st.just(0.0) | st.floats(1e-6, 1.0)
-log_states = st.lists(st.floats(-50, 12), min_size=len(RATIOS), max_size=len(RATIOS))
+shares = st.just(0.0) | st.floats(1e-6, 1.0, allow_subnormal=False)
+log_states = st.lists(
+    st.floats(-50, 12, allow_subnormal=False), min_size=len(RATIOS), max_size=len(RATIOS)
+)
 
 
 def mean_after_a_day(advance, log_m, level, p, n):
@@ -108,7 +110,7 @@ class TestRecoveryStep:
     """One day's bet against "this class is still weak"."""
 
     @settings(deadline=None)
-    @given(log_states, st.floats(0.005, 0.98), shares, st.integers(1, 40))
+    @given(log_states, st.floats(0.005, 0.98, allow_subnormal=False), shares, st.integers(1, 40))
     def test_gains_at_most_one_a_day_while_a_class_is_weak(self, log_m, level, share, n):
         """An alarm must not close by patience alone."""
         before = np.mean(np.exp(log_m))

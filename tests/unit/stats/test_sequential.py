@@ -20,7 +20,9 @@ def histories(draw):
     """Draw up to a dozen days of (correct, total) for K classes, some without images."""
     days = draw(st.integers(1, 12))
     total = np.array(draw(st.lists(st.integers(0, 30), min_size=days * K, max_size=days * K)))
-    share = draw(st.lists(st.floats(0, 1), min_size=days * K, max_size=days * K))
+    share = draw(
+        st.lists(st.floats(0, 1, allow_subnormal=False), min_size=days * K, max_size=days * K)
+    )
     correct = np.floor(total * np.array(share)).astype(int)
     return list(zip(correct.reshape(days, K), total.reshape(days, K), strict=True))
 
@@ -280,7 +282,7 @@ class TestRecoveryDetector:
         assert days == [False, True, False, True]
 
     @settings(deadline=None, max_examples=50)
-    @given(st.integers(1, 200), st.floats(0.05, 0.95))
+    @given(st.integers(1, 200), st.floats(0.05, 0.95, allow_subnormal=False))
     def test_speaks_up_the_more_right_answers_there_are(self, images, level):
         """Opposite null, opposite direction."""
         evidence = []
