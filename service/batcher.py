@@ -139,9 +139,10 @@ class Batcher:
                 _log.exception("a model call failed", extra={"version": batch[0].runner.version})
                 _hand_over(answers, error)
                 continue
-            _hand_over(answers, _outcomes(batch, outputs, begun))
+            # Counted first: whoever has an answer finds its call in the metrics.
             if self._on_batch:
                 self._on_batch(len(batch))
+            _hand_over(answers, _outcomes(batch, outputs, begun))
 
     def _take(self) -> list[_Waiting]:
         """Wait for images and return a thread's share of them; nothing means: stop."""
