@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from sqlalchemy import Engine
 
@@ -25,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 _MAX_ROWS = 1000  # of one transaction
 _STOP_S = 10.0
+
+Logged = Literal["stored", "spooled"]
 
 _Entry = tuple[Prediction, asyncio.Future[None]]
 
@@ -70,8 +73,8 @@ class PredictionLog:
         """Return how many predictions are waiting to be written."""
         return len(self._waiting)
 
-    async def commit(self, prediction: Prediction) -> None:
-        """Return once the prediction is committed.
+    async def commit(self, prediction: Prediction) -> Logged:
+        """Return once the prediction is committed, and where.
 
         Raises:
             OverloadedError: Too many are waiting.
@@ -89,6 +92,7 @@ class PredictionLog:
             self._flushing = True
             loop.call_soon(self._flush)
         await written
+        return "stored"
 
     def _flush(self) -> None:
         self._flushing = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.clock import Clock
-from core.errors import InvalidImageError, OverloadedError
+from core.errors import InvalidImageError, OverloadedError, UsageError
 from core.images.decode import decode
 from core.images.descriptors import describe
 from core.images.preprocess import Recipe, preprocess
 from core.store.predictions import Prediction, new_id
 from service.batcher import Batcher, Outcome
 from service.model_slot import ModelSlot, Serving
-from service.prediction_log import PredictionLog
+from service.prediction_log import Logged, PredictionLog
 from service.telemetry import Metrics
 
 LOGGED_TOP = 5  # labels kept of every prediction, however many its answer shows
@@ -50,6 +51,21 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """How one image is to be answered.
+
+    Attributes:
+        top_k: How many labels the answer shows, at most.
+        request_id: Kept in the log.
+        timeout_s: The caller's own patience; None leaves it to the service.
+    """
+
+    top_k: int
+    request_id: str
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """A logged prediction, and the labels its answer shows.
 
@@ -57,11 +73,13 @@ class Answered:
         prediction: As it stands in the log.
         model: Name of the model whose version answered.
         top: The likeliest labels, best first, as many as were asked for.
+        logged: Where its row is.
     """
 
     prediction: Prediction
     model: str
     top: list[dict[str, Any]]
+    logged: Logged
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +92,7 @@ class _Picture:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """What is known of a request before its image is looked at."""
-
-    data: bytes
-    top_k: int
-    request_id: str
-    begun: float
+_Reading = Callable[[Recipe], _Picture]
 
 
 class Predictor:
@@ -123,13 +134,12 @@ class Predictor:
         """Return how many images are on their way through the service."""
         return self._inside
 
-    async def predict(self, data: bytes, *, top_k: int, request_id: str) -> Answered:
+    async def predict(self, data: bytes, asked: Asked) -> Answered:
         """Answer one image.
 
         Args:
             data: A whole JPEG, PNG or WebP file.
-            top_k: How many labels the answer shows, at most.
-            request_id: Kept in the log.
+            asked: How.
 
         Raises:
             InvalidImageError: The bytes are no usable image.
@@ -139,28 +149,46 @@ class Predictor:
         """
         if not data:
             raise InvalidImageError("the image is empty: 0 bytes were sent")
+        return await self._admit(lambda recipe: _read(data, recipe, self._limits), asked)
+
+    async def predict_tensor(self, tensor: NDArray[np.uint8], asked: Asked) -> Answered:
+        """Answer one picture that is decoded and resized already.
+
+        Args:
+            tensor: uint8 (height, width, 3), as the serving version's recipe gives.
+            asked: How.
+
+        Raises:
+            UsageError: The serving version takes another shape.
+            OverloadedError: Too much is waiting, or the answer took too long.
+            BundleError: No model serves.
+            StoreError: The row could not be committed, so there is no answer.
+        """
+        return await self._admit(lambda recipe: _take(tensor, recipe), asked)
+
+    async def _admit(self, read: _Reading, asked: Asked) -> Answered:
         if self._inside >= self._limits.max_waiting:
             raise OverloadedError(f"{self._inside} images are being answered already; try again")
         self._inside += 1
-        request = _Request(data, top_k, request_id, time.monotonic())
+        patience_s = min(self._limits.timeout_s, asked.timeout_s or self._limits.timeout_s)
         try:
-            async with asyncio.timeout(self._limits.timeout_s):
-                return await self._answer(request)
+            async with asyncio.timeout(patience_s):
+                return await self._answer(read, asked, time.monotonic())
         except TimeoutError as error:
             raise OverloadedError(
-                f"there was no answer within {self._limits.timeout_s:g} s; try again"
+                f"there was no answer within {patience_s:g} s; try again"
             ) from error
         finally:
             self._inside -= 1
 
-    async def _answer(self, request: _Request) -> Answered:
+    async def _answer(self, read: _Reading, asked: Asked, begun: float) -> Answered:
         serving = self._slot.current()
         at = self._clock.now()
         picture = await asyncio.get_running_loop().run_in_executor(
-            self._pool, _read, request.data, serving.runner.recipe, self._limits
+            self._pool, read, serving.runner.recipe
         )
         outcome = await self._batcher.submit(serving.runner, picture.tensor)
-        top = _rank(outcome, serving.runner.labels, max(request.top_k, LOGGED_TOP))
+        top = _rank(outcome, serving.runner.labels, max(asked.top_k, LOGGED_TOP))
         prediction = Prediction(
             id=new_id(at),
             at=at,
@@ -171,15 +199,15 @@ class Predictor:
             margin=outcome.margin,
             entropy=outcome.entropy,
             descriptors=picture.descriptors,
-            latency_ms=1000 * (time.monotonic() - request.begun),
+            latency_ms=1000 * (time.monotonic() - begun),
             image_sha256=picture.sha256,
             embedding=outcome.embedding,
-            request_id=request.request_id,
+            request_id=asked.request_id,
         )
-        logged = time.monotonic()
-        await self._log.commit(prediction)
-        self._measure(picture, outcome, serving, time.monotonic() - logged)
-        return Answered(prediction, serving.name, top[: request.top_k])
+        committing = time.monotonic()
+        logged = await self._log.commit(prediction)
+        self._measure(picture, outcome, serving, time.monotonic() - committing)
+        return Answered(prediction, serving.name, top[: asked.top_k], logged)
 
     def _measure(self, picture: _Picture, outcome: Outcome, serving: Serving, log_s: float) -> None:
         self._metrics.observe("decode", picture.seconds)
@@ -196,6 +224,22 @@ def _read(data: bytes, recipe: Recipe, limits: Limits) -> _Picture:
         tensor=preprocess(image, recipe),
         descriptors=describe(image),
         sha256=hashlib.sha256(data).hexdigest(),
+        seconds=time.monotonic() - begun,
+    )
+
+
+def _take(tensor: NDArray[np.uint8], recipe: Recipe) -> _Picture:
+    begun = time.monotonic()
+    expected = (recipe.height, recipe.width, 3)
+    if tensor.dtype != np.uint8 or tensor.shape != expected:
+        raise UsageError(
+            f"the version that serves takes uint8 {expected}, not {tensor.dtype} {tensor.shape}"
+        )
+    tensor = np.ascontiguousarray(tensor)
+    return _Picture(
+        tensor=tensor,
+        descriptors=describe(tensor),
+        sha256=hashlib.sha256(tensor.tobytes()).hexdigest(),
         seconds=time.monotonic() - begun,
     )
 

@@ -21,7 +21,7 @@ from core.store import images, predictions, registry
 from core.store.database import transaction
 from core.store.predictions import Filter
 from service import cursors, health, problems, uploads
-from service.predictor import Answered
+from service.predictor import Answered, Asked
 from service.problems import describe, request_id_of, responses
 from service.rooms import Rooms
 from service.schemas import (
@@ -121,8 +121,8 @@ async def predict(request: Request, rooms: InRooms, top_k: TopK = 5) -> Answer:
     answer leaves.
     """
     data = await uploads.read_one(request, max_bytes=rooms.limits.max_image_bytes)
-    answered = await rooms.predictor.predict(data, top_k=top_k, request_id=request_id_of(request))
-    return _answer(answered)
+    asked = Asked(top_k, request_id_of(request))
+    return _answer(await rooms.predictor.predict(data, asked))
 
 
 async def predict_batch(request: Request, rooms: InRooms, top_k: TopK = 5) -> BatchAnswer:
@@ -135,7 +135,7 @@ async def predict_batch(request: Request, rooms: InRooms, top_k: TopK = 5) -> Ba
         if data is None:
             return Refusal(problem=problems.build(413, f"larger than {limit} bytes", request_id))
         try:
-            return _answer(await rooms.predictor.predict(data, top_k=top_k, request_id=request_id))
+            return _answer(await rooms.predictor.predict(data, Asked(top_k, request_id)))
         except Exception as error:
             # One image's failure is that image's answer; the others still get theirs.
             return Refusal(problem=describe(error, request_id))
@@ -259,7 +259,7 @@ def _answer(answered: Answered) -> Answer:
         label=prediction.label,
         confidence=answered.top[0]["probability"],
         top=[Candidate(**each) for each in answered.top],
-        logged="stored",
+        logged=answered.logged,
     )
 
 

@@ -35,8 +35,9 @@ class Answer(BaseModel):
     label: str = Field(examples=["Dog"])
     confidence: float = Field(ge=0, le=1, examples=[0.973])
     top: list[Candidate] = Field(description="The likeliest labels, best first.")
-    logged: Literal["stored"] = Field(
-        description="`stored`: the prediction was committed in Postgres before this answer left."
+    logged: Literal["stored", "spooled"] = Field(
+        description="`stored`: committed in Postgres before this answer left; `spooled`: Postgres "
+        "is away, and the prediction is safe on this service's disk until it is back."
     )
 
 
