@@ -8,53 +8,28 @@ One runner may be used by many threads at once. With `threads=1` each call is co
 thread that makes it, so a service needs one runner and as many callers as it has cores.
 
 The graph takes `image`, uint8 (N, H, W, 3), and gives `probabilities`, `logits` and `embedding`
-(core.bundle.outputs). onnxruntime is imported when a bundle is opened, not before. Limits on what
-a hostile graph may cost in time and memory are not set here.
+(core.bundle.outputs). What computes it is an engine (core.bundle.engines): onnxruntime in float32
+unless another is asked for. What a hostile graph may cost in time and memory is not limited here;
+whoever must go on working loads it in a child process first (core.bundle.trial).
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.bundle import files, sentinels
+from core.bundle import engines, files, sentinels
+from core.bundle.engines import Device, EngineName, Session, Tensor, Threads
 from core.bundle.manifest import Manifest
 from core.bundle.outputs import EMBEDDING_SIZE, Outputs, nothing
 from core.errors import BundleError, UsageError
 from core.images.preprocess import Recipe
 
-Device = Literal["auto", "cpu", "cuda"]
-
 INPUT = "image"
 OUTPUTS = ("probabilities", "logits", "embedding")
-
-_CUDA = "CUDAExecutionProvider"
-_CPU = "CPUExecutionProvider"
-
-
-class _Tensor(Protocol):
-    """An input or output of a graph, as onnxruntime describes it."""
-
-    name: str
-    type: str
-    shape: list[int | str | None]
-
-
-class _Session(Protocol):
-    """The part of onnxruntime's InferenceSession that is used here."""
-
-    def run(
-        self, outputs: Sequence[str], feed: Mapping[str, NDArray[np.uint8]], /
-    ) -> list[NDArray[np.float32]]: ...
-    def get_inputs(self) -> list[_Tensor]: ...
-    def get_outputs(self) -> list[_Tensor]: ...
-    def get_providers(self) -> list[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +40,25 @@ class Runner:
         folder: Where the bundle lies.
         manifest: What it says about itself.
         digest: SHA-256 that stands for all of its files.
-        device: Where it really runs: `cpu` or `cuda`.
+        engine: What computes it, really.
     """
 
     folder: Path
     manifest: Manifest
     digest: str
-    device: str
-    _session: _Session
+    engine: EngineName
+    _session: Session
 
     @classmethod
-    def open(cls, folder: Path, device: Device = "auto", threads: int | None = None) -> Runner:
+    def open(
+        cls,
+        folder: Path,
+        device: Device = "auto",
+        threads: int | None = None,
+        *,
+        engine: EngineName | None = None,
+        callers: int = 1,
+    ) -> Runner:
         """Load a bundle after checking everything that can be checked.
 
         Args:
@@ -83,20 +66,34 @@ class Runner:
             device: `cuda` insists on a GPU; `auto` takes one when there is one and onnxruntime
                 can use it, and the CPU otherwise.
             threads: How many compute one call on the CPU; None for all cores of this process.
+            engine: What is to compute it; None for onnxruntime in float32.
+            callers: How many threads will call at once.
 
         Raises:
             BundleError: A file is missing, altered or too many; the model cannot be read, has
                 other inputs or outputs, a fixed batch, or another number of classes than labels;
-                its answers to the sentinels are not those it was stored with; or the device is
-                not there. The message says which.
+                its answers to the sentinels are not those it was stored with; or the device or
+                engine is not there. The message says which.
         """
         manifest = files.verify(folder)
         model = files.read_member(folder, manifest, files.MODEL)
-        session, where = _open_session(model, folder / files.MODEL, device, threads)
+        session, really = engines.open_session(
+            model,
+            folder / files.MODEL,
+            engine=engine or engines.default_engine(device),
+            device=device,
+            threads=Threads(engines.all_cores() if threads is None else threads, callers),
+        )
         _check_signature(session, manifest, folder / files.MODEL)
-        runner = cls(folder, manifest, files.digest(folder), where, session)
-        sentinels.check(runner.run, sentinels.read(folder, manifest), manifest)
+        runner = cls(folder, manifest, files.digest(folder), really, session)
+        allowed = sentinels.allowed_difference(exact=engines.is_exact(really))
+        sentinels.check(runner.run, sentinels.read(folder, manifest), manifest, allowed=allowed)
         return runner
+
+    @property
+    def device(self) -> str:
+        """Where it really runs: `cpu` or `cuda`."""
+        return "cuda" if self.engine == engines.CUDA else "cpu"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -134,7 +131,7 @@ class Runner:
         feed = {INPUT: np.ascontiguousarray(images)}
         try:
             probabilities, logits, embedding = self._session.run(OUTPUTS, feed)
-        except Exception as error:  # onnxruntime's errors have no common base
+        except Exception as error:  # the runtimes' errors have no common base
             raise BundleError(
                 f"version {self.version} failed on {images.shape}: {error}"
             ) from error
@@ -156,61 +153,7 @@ class Runner:
                 raise BundleError(f"version {self.version} gave NaN or infinity in its {name}")
 
 
-def _open_session(
-    model: bytes, path: Path, device: Device, threads: int | None
-) -> tuple[_Session, str]:
-    try:
-        import onnxruntime  # pyright: ignore[reportMissingTypeStubs] -- it ships none
-    except ImportError as error:
-        raise BundleError(
-            "onnxruntime is not installed; pip install 'weakspot[cpu]' or 'weakspot[gpu]'"
-        ) from error
-    ort: Any = onnxruntime
-    available: list[str] = ort.get_available_providers()
-    if device == "cuda" and _CUDA not in available:
-        raise BundleError(
-            f"device cuda was asked for, but this onnxruntime has only {available}; "
-            "pip install 'weakspot[gpu]' in place of 'weakspot[cpu]', or take device cpu"
-        )
-    use_cuda = device != "cpu" and _CUDA in available
-    if use_cuda:
-        ort.preload_dlls()
-    session = _create(ort, model, path, _options(ort, threads), use_cuda=use_cuda)
-    on_cuda = _CUDA in session.get_providers()
-    if device == "cuda" and not on_cuda:
-        raise BundleError(
-            "device cuda was asked for, but onnxruntime could not use it: is there an NVIDIA GPU, "
-            "its driver, and the CUDA libraries that onnxruntime-gpu[cuda,cudnn] brings?"
-        )
-    return session, "cuda" if on_cuda else "cpu"
-
-
-def _create(ort: Any, model: bytes, path: Path, options: Any, *, use_cuda: bool) -> _Session:
-    # Tensor cores would round fp32 to 10 bits and move logits by more than the sentinels allow.
-    cuda: list[Any] = [(_CUDA, {"use_tf32": "0"})] if use_cuda else []
-    try:
-        session = ort.InferenceSession(model, sess_options=options, providers=[*cuda, _CPU])
-    except Exception as error:  # onnxruntime's errors have no common base
-        raise BundleError(f"{path} cannot be loaded: {error}") from error
-    return cast("_Session", session)
-
-
-def _options(ort: Any, threads: int | None) -> Any:
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads must be 1 or more, not {threads}")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what goes wrong is raised, not printed
-    # A thread that spins between requests takes the core another one needs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    # Without this, bytes in onnxruntime's own format would pass for a model unchecked.
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    return options
-
-
-def _check_signature(session: _Session, manifest: Manifest, path: Path) -> None:
+def _check_signature(session: Session, manifest: Manifest, path: Path) -> None:
     """Refuse a graph whose inputs or outputs are not those of a bundle."""
     inputs = session.get_inputs()
     if [each.name for each in inputs] != [INPUT]:
@@ -227,7 +170,7 @@ def _check_signature(session: _Session, manifest: Manifest, path: Path) -> None:
     _check_tensor(outputs["embedding"], "tensor(float)", (EMBEDDING_SIZE,), path)
 
 
-def _check_tensor(tensor: _Tensor, kind: str, after_batch: tuple[int, ...], path: Path) -> None:
+def _check_tensor(tensor: Tensor, kind: str, after_batch: tuple[int, ...], path: Path) -> None:
     if tensor.type != kind:
         raise BundleError(f"{path}: {tensor.name} is {tensor.type}, not {kind}")
     if len(tensor.shape) != 1 + len(after_batch):

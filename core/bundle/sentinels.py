@@ -22,9 +22,13 @@ from core.bundle.outputs import Outputs
 from core.errors import BundleError
 
 ALLOWED_DIFFERENCE = 1e-2  # of a logit, in float32; other machines reach about 1e-4
+# In half precision or bfloat16: 0.04 to 0.19 was seen of ResNet50. It can turn only an answer
+# whose first two labels stand closer than e^(2 x 0.25) = 1.6 to 1.
+ALLOWED_COARSE_DIFFERENCE = 0.25
 
 _ROUNDING = 1e-3
 _SMALLEST_BATCH = 3
+_LARGEST_BATCH = 16  # the runtimes keep the memory of the largest batch they ever saw
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,29 +82,42 @@ def read(folder: Path, manifest: Manifest) -> Sentinels:
     return Sentinels(images, logits)
 
 
+def allowed_difference(*, exact: bool) -> float:
+    """Return by how much a logit may differ, in an engine that computes in float32 or not."""
+    return ALLOWED_DIFFERENCE if exact else ALLOWED_COARSE_DIFFERENCE
+
+
 def check(
-    run: Callable[[NDArray[np.uint8]], Outputs], sentinels: Sentinels, manifest: Manifest
+    run: Callable[[NDArray[np.uint8]], Outputs],
+    sentinels: Sentinels,
+    manifest: Manifest,
+    *,
+    allowed: float = ALLOWED_DIFFERENCE,
 ) -> None:
-    """Ask the model about its sentinels, one alone and all together.
+    """Ask the model about its sentinels, one alone and all in batches.
 
     Raises:
-        BundleError: It fails at a batch size, a logit moved by more than ALLOWED_DIFFERENCE,
+        BundleError: It fails at a batch size, a logit moved by more than `allowed`,
             the probabilities are not softmax(logits), or an embedding is not of length 1.
     """
     n = len(sentinels.images)
-    for rows in (np.arange(1), np.arange(max(n, _SMALLEST_BATCH)) % n):
+    everything = np.arange(max(n, _SMALLEST_BATCH)) % n
+    batches = np.array_split(everything, -(-len(everything) // _LARGEST_BATCH))
+    for rows in (np.arange(1), *batches):
         outputs = run(sentinels.images[rows])
-        _check_answers(outputs, sentinels.logits[rows], manifest.version)
+        _check_answers(outputs, sentinels.logits[rows], manifest.version, allowed)
 
 
-def _check_answers(outputs: Outputs, expected: NDArray[np.float32], version: str) -> None:
+def _check_answers(
+    outputs: Outputs, expected: NDArray[np.float32], version: str, allowed: float
+) -> None:
     difference = float(np.abs(outputs.logits - expected).max())
     # Not `difference > allowed`: that is false for a NaN among the stored logits.
-    if not difference <= ALLOWED_DIFFERENCE:
+    if not difference <= allowed:
         raise BundleError(
             f"version {version} answers its own sentinels otherwise than when it was made: a logit "
             f"of a batch of {len(expected)} is off by {difference:.2e}, more than "
-            f"{ALLOWED_DIFFERENCE:.0e}; export it again"
+            f"{allowed:.0e}; export it again"
         )
     if not _is_softmax(outputs):
         raise BundleError(f"version {version}: probabilities are not softmax(logits)")
