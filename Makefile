@@ -58,7 +58,8 @@ migrate: setup  ## Bring the database up to this code
 
 ##@ Now and then
 bench: setup  ## Measure what is claimed to be faster, as ratios in one run
-	@$(BIN)/python -m pytest tests/bench --override-ini addopts="-p no:dash" $(ARGS)
+	@$(BIN)/python -m pytest tests/bench --override-ini addopts="-p no:dash"
+	@$(BIN)/python -m tests.bench.serving --write docs/benchmarks.md $(ARGS)
 
 lock:  ## Resolve the versions anew
 	$(BIN)/python -m pip install --quiet uv

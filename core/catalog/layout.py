@@ -70,7 +70,7 @@ def arrange(paths: Iterable[str], set_aside: SetAside) -> Layout:
     ignored = 0
     for path in sorted(paths):
         parts = tuple(path.split("/"))
-        if _is_candidate(parts):
+        if is_candidate(parts):
             images.append(parts)
         else:
             ignored += 1
@@ -85,7 +85,8 @@ def arrange(paths: Iterable[str], set_aside: SetAside) -> Layout:
     return Layout(places, ignored)
 
 
-def _is_candidate(parts: tuple[str, ...]) -> bool:
+def is_candidate(parts: tuple[str, ...]) -> bool:
+    """Say whether a file may be a picture by its path, given in parts: not hidden, and named so."""
     if any(part.startswith(".") or part == "__MACOSX" for part in parts):
         return False
     suffix = PurePosixPath(parts[-1]).suffix.lower().removeprefix(".")

@@ -1,0 +1,1 @@
+"""A version's answers for very many images: streamed, resumable, one file at the end."""
