@@ -8,41 +8,45 @@ Serving, validation and training all decode here, so that they see the same pixe
 - Transparency is laid over white. Grey becomes three equal channels. 16 bits keep their
   upper eight. CMYK is taken as Adobe writes it (inverted) and converted by plain formula.
 - Colour profiles are ignored: the numbers stand as they are in the file, as if sRGB.
-- A file that ends too early is refused. Damage in the middle of a JPEG or WebP may still
-  decode to wrong pixels, because these formats carry no checksum; so may a PNG whose
-  pixel stream was written too short.
+- A file that ends too early is refused, and so is a JPEG of which libjpeg says that it is
+  damaged. Damage in the middle of a JPEG or WebP may still decode to wrong pixels, because
+  these formats carry no checksum; so may a PNG whose pixel stream was written too short.
 
-At its peak a picture takes 8 bytes a pixel as JPEG or PNG and 16 as WebP: 400 and 760 MB
-at the default `max_pixels`. Where memory is dearer, ask for less.
+At its peak a picture takes 8 bytes a pixel, and 16 as WebP, of which therefore only half as
+many pixels are accepted: about 200 MB at the default `max_pixels`.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from core.errors import InvalidImageError
 from core.images.containers import Container, ImageType, read_container, sniff
+from core.images.jpeg import decode_jpeg
 from core.images.orientation import swaps_sides, turn_upright
 
-__all__ = ["MAX_SIDE", "ImageInfo", "ImageType", "decode", "probe", "sniff"]
+__all__ = ["MAX_PIXELS", "MAX_SIDE", "ImageInfo", "ImageType", "decode", "probe", "sniff"]
 
 MAX_SIDE = 65_535  # what a JPEG can hold; a longer PNG costs the resize gigabytes
+MAX_PIXELS = 25_000_000  # a camera's 24 megapixels pass; `ServiceSettings` has the same default
 
-_STRIP_PIXELS = 4_000_000  # pixels converted at a time, so that no second copy is ever whole
+# How much dearer a pixel is than one of a JPEG: libwebp holds two whole pictures.
+_WEIGHT: dict[ImageType, int] = {"image/jpeg": 1, "image/png": 1, "image/webp": 2}
+
+_STRIP_PIXELS = 1_000_000  # pixels converted at a time, so that no second copy is ever whole
 
 # The readers are named, instead of asking Image.open, so that no other format's parser,
 # no plugin registry and no global pixel limit has a say.
 _READERS: dict[ImageType, type[ImageFile.ImageFile]] = {
-    "image/jpeg": JpegImageFile,
     "image/png": PngImageFile,
     "image/webp": WebPImageFile,
 }
@@ -65,7 +69,7 @@ class ImageInfo:
     bytes: int
 
 
-def probe(data: bytes, *, max_bytes: int = 10_000_000, max_pixels: int = 50_000_000) -> ImageInfo:
+def probe(data: bytes, *, max_bytes: int = 10_000_000, max_pixels: int = MAX_PIXELS) -> ImageInfo:
     """Return type and upright size without decoding; refuses what `decode` refuses unseen.
 
     Raises:
@@ -80,7 +84,11 @@ def probe(data: bytes, *, max_bytes: int = 10_000_000, max_pixels: int = 50_000_
 
 
 def decode(
-    data: bytes, *, max_bytes: int = 10_000_000, max_pixels: int = 50_000_000
+    data: bytes,
+    *,
+    max_bytes: int = 10_000_000,
+    max_pixels: int = MAX_PIXELS,
+    reserve: Callable[[int], object] | None = None,
 ) -> NDArray[np.uint8]:
     """Return the picture as upright RGB, shape (H, W, 3), contiguous and writable.
 
@@ -89,18 +97,20 @@ def decode(
     Args:
         data: A whole JPEG, PNG or WebP file.
         max_bytes: Longer files are refused unread.
-        max_pixels: Larger pictures are refused before memory is taken for them.
+        max_pixels: Larger pictures are refused before memory is taken for them; a WebP
+            already when it has more than half as many.
+        reserve: Called with the number of pixels, a WebP's counted twice, before memory is
+            taken for them; it may wait, or raise what it likes.
 
     Raises:
         UnsupportedImageError: It is no JPEG, PNG or WebP.
         InvalidImageError: It is too large, truncated, or cannot be decoded.
     """
     container = _open(data, max_bytes, max_pixels)
+    if reserve:
+        reserve(container.width * container.height * _WEIGHT[container.type])
     try:
-        with closing(_READERS[container.type](io.BytesIO(container.essential))) as picture:
-            _check_size(picture, container)
-            pixels = _to_rgb(picture)
-        return turn_upright(pixels, container.orientation)
+        return turn_upright(_read_pixels(container), container.orientation)
     except InvalidImageError:
         raise
     # Pillow raises OSError, ValueError, KeyError, SyntaxError, struct.error, MemoryError and
@@ -120,12 +130,22 @@ def _open(data: bytes, max_bytes: int, max_pixels: int) -> Container:
     width, height = container.width, container.height
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
         raise InvalidImageError(f"{width} x {height} pixels: sides must be 1 to {MAX_SIDE}")
-    if width * height > max_pixels:
+    allowed = max_pixels // _WEIGHT[container.type]
+    if width * height > allowed:
         raise InvalidImageError(
-            f"the image has {width} x {height} pixels, more than the {max_pixels} allowed; "
-            "send a smaller one"
+            f"the image has {width} x {height} pixels, more than the {allowed} allowed of "
+            f"{container.type}; send a smaller one"
         )
     return container
+
+
+def _read_pixels(container: Container) -> NDArray[np.uint8]:
+    """Return the picture as stored, RGB."""
+    if container.type == "image/jpeg":
+        return decode_jpeg(container.essential, size=(container.width, container.height))
+    with closing(_READERS[container.type](io.BytesIO(container.essential))) as picture:
+        _check_size(picture, container)
+        return _to_rgb(picture)
 
 
 def _check_size(picture: Image.Image, container: Container) -> None:
