@@ -42,6 +42,11 @@ def to_binary(embedding: NDArray[np.float32]) -> bytes:
     return struct.pack(">HH", len(embedding), 0) + embedding.astype(">f2").tobytes()
 
 
+def from_binary(raw: bytes) -> NDArray[np.float32]:
+    """Return the embedding of pgvector's binary form; `to_binary` gives the same bytes again."""
+    return np.frombuffer(raw, ">f2", offset=4).astype(np.float32)
+
+
 def _from_text(value: str | None) -> NDArray[np.float32] | None:
     return None if value is None else HalfVector.from_text(value).to_numpy().astype(np.float32)
 

@@ -7,50 +7,31 @@ try again.
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from core.bundle import files
 from core.clock import FixedClock
-from core.store import database, embedded, partitions, registry
+from core.store import database, partitions, registry
 from core.store.database import transaction
 from core.store.registry import Version
+from tests.faults import (
+    end_all_connections,
+    eventually,
+    own_postgres,
+    program,
+    promote,
+    spooled,
+    start,
+    version_of,
+)
 from tests.pool import register
 from tests.serving import Traffic, jpeg_of, logged, serving
-
-AWAY = (503, "log_away", "1")
-
-
-def promote(engine: Engine, version: str) -> None:
-    """Make a version the champion."""
-    with transaction(engine) as connection:
-        registry.promote(connection, version, now=datetime.now(UTC), by="test", reason="test")
-
-
-def eventually(check: object, *, within_s: float = 10.0) -> None:
-    """Wait until a check holds."""
-    deadline = time.monotonic() + within_s
-    while not check():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def version_of(service: httpx.Client) -> str:
-    """Return the version that serves."""
-    version: str = service.get("/v1/model").json()["version"]
-    return version
 
 
 class TestPromotion:
@@ -138,7 +119,7 @@ class TestPostgres:
     """The database is hurt while requests are answered."""
 
     def test_loses_all_connections(self, engine: Engine, tmp_path: Path):
-        """F21: the pool heals; what could not be logged was not answered."""
+        """F21: the pool heals, and nobody notices."""
         register(engine, tmp_path / "bundles")
         with (
             serving(engine, tmp_path) as service,
@@ -146,26 +127,25 @@ class TestPostgres:
         ):
             for _ in range(3):
                 traffic.wait_for(20)
-                _end_all_connections(engine)
+                end_all_connections(engine)
             traffic.wait_for(20)
 
-        assert set(traffic.refusals) <= {AWAY}
-        assert traffic.broken == 0
-        assert traffic.answers.keys() <= logged(engine).keys()
+        assert (traffic.refusals, traffic.broken) == ([], 0)
+        assert traffic.answers == logged(engine)
 
     def test_still_hears_of_promotions_afterwards(self, engine: Engine, tmp_path: Path):
         """The connection that listens is one of those that died."""
         register(engine, tmp_path / "bundles")
         register(engine, tmp_path / "bundles", name="v2", promoted_at=None)
         with serving(engine, tmp_path, reload_s=0.5) as service:
-            _end_all_connections(engine)
+            end_all_connections(engine)
             promote(engine, "v2")
 
             eventually(lambda: version_of(service) == "v2")
 
     def test_is_killed_and_comes_back(self, tmp_path: Path):
         """F01: every answered prediction is there exactly once, and it heals alone in 15 s."""
-        with _own_postgres() as (server, folder):
+        with own_postgres() as (server, folder):
             engine = database.create_engine(server.url)
             register(engine, tmp_path / "bundles")
             with (
@@ -175,14 +155,15 @@ class TestPostgres:
                 traffic.wait_for(50)
                 pid = int((folder / "postmaster.pid").read_text().splitlines()[0])
                 os.kill(pid, signal.SIGKILL)
-                eventually(lambda: traffic.refusals)
-                traffic.wait_for(50, within_s=15)
+                eventually(lambda: "Postgres is away" in service.get("/readyz").text)
+                assert service.get("/readyz").status_code == 200
+                eventually(lambda: spooled(service) == 0, within_s=15)
+                traffic.wait_for(50)
 
             rows = logged(engine)
             engine.dispose()
-        assert set(traffic.refusals) <= {AWAY, (503, "overloaded", "1")}
-        assert traffic.broken == 0
-        assert traffic.answers.items() <= rows.items()
+        assert (traffic.refusals, traffic.broken) == ([], 0)
+        assert traffic.answers == rows
 
     def test_holds_a_lock_on_the_log(self, engine: Engine, tmp_path: Path):
         """F22: callers get a 503 in time, nothing piles up, and it ends with the lock."""
@@ -239,7 +220,7 @@ class TestProcess:
         """F20: exit code 0, and each answer that left is in the log."""
         register(engine, tmp_path / "bundles")
         with (
-            _program(database_url, tmp_path) as (process, address),
+            program(database_url, tmp_path) as (process, address),
             Traffic(address, callers=6) as traffic,
         ):
             traffic.wait_for(30)
@@ -254,7 +235,7 @@ class TestProcess:
         """F03: a row without an answer may be there, an answer without its row never."""
         register(engine, tmp_path / "bundles")
         with (
-            _program(database_url, tmp_path) as (process, address),
+            program(database_url, tmp_path) as (process, address),
             Traffic(address, callers=6) as traffic,
         ):
             traffic.wait_for(30)
@@ -266,7 +247,7 @@ class TestProcess:
     def test_waits_for_a_database_that_is_away(self, tmp_path: Path):
         """Programs of one installation start in any order; a stop meanwhile is still clean."""
         url = "postgresql://weakspot:secret@127.0.0.1:9/weakspot"
-        process = _start(url, tmp_path)
+        process = start(url, tmp_path)
         try:
             assert process.stderr is not None
             line = next(line for line in process.stderr if "waiting for the database" in line)
@@ -321,57 +302,3 @@ def _damage(engine: Engine, version: Version, how: str) -> None:
 def _loads(engine: Engine, version: str) -> list[registry.Load]:
     with transaction(engine) as connection:
         return registry.loads(connection, version)
-
-
-def _end_all_connections(engine: Engine) -> None:
-    with engine.connect() as connection:
-        connection.execute(
-            sa.text("""
-                SELECT pg_terminate_backend(pid)
-                  FROM pg_stat_activity
-                 WHERE datname = current_database()
-                   AND pid <> pg_backend_pid()
-            """)
-        )
-
-
-@contextmanager
-def _own_postgres() -> Iterator[tuple[embedded.EmbeddedPostgres, Path]]:
-    """Start a server that may be killed without hurting other tests."""
-    home = Path(tempfile.mkdtemp(prefix="weakspot-tests-"))
-    home.chmod(0o755)
-    try:
-        with embedded.connect(home / "postgres") as server:
-            database.upgrade(server.url)
-            yield server, home / "postgres"
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def _start(url: str, home: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {
-        "WEAKSPOT_HOME": str(home),
-        "WEAKSPOT_DATABASE_URL": url,
-        "WEAKSPOT_SERVICE_PORT": "0",
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "service"], env=environment, stderr=subprocess.PIPE, text=True
-    )
-
-
-@contextmanager
-def _program(url: str, home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the service as a process of its own; gives it and its address."""
-    process = _start(url, home)
-    assert process.stderr is not None
-    try:
-        line = next(line for line in process.stderr if "listening on" in line)
-        # Nobody reads on, and a full pipe would stop the service.
-        drain = threading.Thread(target=process.stderr.read)
-        drain.start()
-        yield process, line.split()[-1]
-    finally:
-        process.kill()
-        process.wait(10)
-        drain.join(10)
-        process.stderr.close()
