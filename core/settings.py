@@ -74,21 +74,46 @@ class ServiceSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    require_keys: bool | None = Field(
+        None,
+        description="Whether callers need an API key; unset: on every address but a loopback one.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where the model runs; `cuda` without a GPU is an error."
     )
-    max_batch_size: int = Field(16, ge=1, le=256, description="Images per model call.")
+    engine: Literal[
+        "auto",
+        "onnxruntime-fp32",
+        "openvino-fp32",
+        "openvino-bf16",
+        "openvino-f16",
+        "onnxruntime-cuda-fp32",
+    ] = Field("auto", description="What computes the model; `auto` measures and takes the fastest.")
+    trial_s: float = Field(
+        1.0, gt=0, le=60, description="How long each engine is timed when a version is loaded."
+    )
+    max_batch_size: int = Field(
+        4, ge=1, le=256, description="Images per model call; a GPU earns 32 and more."
+    )
     max_queue: int = Field(256, ge=1, description="Images waiting; beyond it HTTP 503.")
     threads: int = Field(
         0, ge=0, le=256, description="Inference threads; 0 takes one per available core."
     )
     max_image_bytes: int = Field(10_000_000, ge=1, description="Larger uploads get HTTP 413.")
     max_image_pixels: int = Field(
-        50_000_000, ge=1, description="Pictures of more pixels are refused before decoding."
+        25_000_000,
+        ge=2,
+        description="Pictures of more pixels, or WebP of more than half, are refused undecoded.",
     )
     max_images: int = Field(64, ge=1, le=1024, description="Images in one batch request.")
     max_request_bytes: int = Field(
         100_000_000, ge=1, description="Larger batch requests get HTTP 413, whatever they hold."
+    )
+    max_inflight_bytes: int = Field(
+        256_000_000, ge=1, description="Bytes of all requests held at once; beyond it HTTP 503."
+    )
+    max_connections: int = Field(
+        10_000, ge=1, description="Connections open at once; beyond it HTTP 503."
     )
     timeout_s: float = Field(10.0, gt=0, description="Longest wait for one answer.")
     drain_s: float = Field(20.0, ge=0, description="Time for requests in flight at SIGTERM.")
@@ -97,6 +122,11 @@ class ServiceSettings(BaseSettings):
     )
     retention_days: int = Field(
         90, ge=1, description="Days of predictions kept; older partitions are dropped."
+    )
+    spool_bytes: int = Field(
+        256_000_000,
+        ge=0,
+        description="Room on the disk for predictions while Postgres is away; 0 for none.",
     )
 
 

@@ -3,7 +3,7 @@
 import sys
 
 from core import logs
-from core.errors import WeakspotError
+from core.errors import UsageError, WeakspotError
 from core.settings import HomeSettings, ServiceSettings
 from service.app import run
 
@@ -16,7 +16,7 @@ def main() -> int:
         run(home, ServiceSettings())  # pyright: ignore[reportCallIssue] - likewise
     except WeakspotError as error:
         sys.stderr.write(f"weakspot: {error}\n")
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     return 0
 
 

@@ -29,6 +29,8 @@ from core.errors import OverloadedError
 
 _log = logging.getLogger(__name__)
 
+_NEWEST_SHARE = 0.1  # of the newest call in the moving mean of the pace
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -36,6 +38,7 @@ class Outcome:
 
     Attributes:
         probabilities: float32 of shape (K,).
+        logits: float32 of shape (K,).
         embedding: float32 of shape (256,).
         confidence: The largest probability.
         margin: By how much it leads over the second.
@@ -45,6 +48,7 @@ class Outcome:
     """
 
     probabilities: NDArray[np.float32]
+    logits: NDArray[np.float32]
     embedding: NDArray[np.float32]
     confidence: float
     margin: float
@@ -85,6 +89,7 @@ class Batcher:
         self._waiting: deque[_Waiting] = deque()
         self._changed = threading.Condition()
         self._idle = 0
+        self._pace_s = 0.0
         self._stopping = False
         self._threads = [
             threading.Thread(target=self._work, name=f"inference-{i}", daemon=True)
@@ -107,6 +112,14 @@ class Batcher:
     def __len__(self) -> int:
         """Return how many images are waiting for a thread."""
         return len(self._waiting)
+
+    def expected_s(self, ahead: int) -> float:
+        """Return how long so many images take, by the pace of the last calls; 0 before the first.
+
+        Args:
+            ahead: Images, all threads together.
+        """
+        return ahead * self._pace_s / len(self._threads)
 
     def submit(self, runner: Runner, image: NDArray[np.uint8]) -> asyncio.Future[Outcome]:
         """Queue one image; call it on the event loop that awaits the answer.
@@ -139,10 +152,16 @@ class Batcher:
                 _log.exception("a model call failed", extra={"version": batch[0].runner.version})
                 _hand_over(answers, error)
                 continue
+            self._note_pace((time.monotonic() - begun) / len(batch))
             # Counted first: whoever has an answer finds its call in the metrics.
             if self._on_batch:
                 self._on_batch(len(batch))
             _hand_over(answers, _outcomes(batch, outputs, begun))
+
+    def _note_pace(self, seconds: float) -> None:
+        """Keep a moving mean of the seconds of one thread per image."""
+        before = self._pace_s or seconds
+        self._pace_s = before + _NEWEST_SHARE * (seconds - before)
 
     def _take(self) -> list[_Waiting]:
         """Wait for images and return a thread's share of them; nothing means: stop."""
@@ -197,6 +216,7 @@ def _outcomes(batch: Sequence[_Waiting], outputs: Outputs, begun: float) -> list
     return [
         Outcome(
             probabilities=outputs.probabilities[i],
+            logits=outputs.logits[i],
             embedding=outputs.embedding[i],
             confidence=float(confidences[i]),
             margin=float(margins[i]),

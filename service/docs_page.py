@@ -8,22 +8,34 @@ from importlib.resources import files
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, JSONResponse
 
+from service.auth import needs
+from service.safe_headers import policy_of_page
+
+_DOCUMENT = "/openapi.json"
 _FILES = "/docs-files"
 
 
 def install(app: FastAPI) -> None:
-    """Answer /docs; the application itself was made with `docs_url=None`."""
+    """Answer /docs and /openapi.json; the application itself was made without either."""
     folder = str(files("fastapi_offline") / "static")
     app.mount(_FILES, StaticFiles(directory=folder), name="docs-files")
 
+    @app.get(_DOCUMENT, include_in_schema=False)
+    @needs("read")
+    async def document() -> JSONResponse:
+        return JSONResponse(app.openapi())
+
     @app.get("/docs", include_in_schema=False)
+    @needs("read")
     async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url=str(app.openapi_url),
+        page = get_swagger_ui_html(
+            openapi_url=_DOCUMENT,
             title=app.title,
             swagger_js_url=f"{_FILES}/swagger-ui-bundle.js",
             swagger_css_url=f"{_FILES}/swagger-ui.css",
             swagger_favicon_url=f"{_FILES}/favicon.png",
         )
+        page.headers["Content-Security-Policy"] = policy_of_page(bytes(page.body).decode())
+        return page

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core.bundle.runner import Runner
+from core.bundle.trial import Trial
 from core.errors import BundleError
 
 
@@ -19,12 +20,14 @@ class Serving:
 
     Attributes:
         runner: What answers.
+        trial: Why it is computed by the engine that it is.
         name: Name of the model that it is a version of.
         digest: Of its bundle, as registered.
         loaded_at: Since when it serves here.
     """
 
     runner: Runner
+    trial: Trial
     name: str
     digest: str
     loaded_at: datetime

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,9 +24,11 @@ from core.errors import InvalidImageError, OverloadedError, UsageError
 from core.images.decode import decode
 from core.images.descriptors import describe
 from core.images.preprocess import Recipe, preprocess
+from core.store.idempotency import Kept
 from core.store.predictions import Prediction, new_id
 from service.batcher import Batcher, Outcome
 from service.model_slot import ModelSlot, Serving
+from service.pixel_budget import PixelBudget
 from service.prediction_log import Logged, PredictionLog
 from service.telemetry import Metrics
 
@@ -58,11 +62,15 @@ class Asked:
         top_k: How many labels the answer shows, at most.
         request_id: Kept in the log.
         timeout_s: The caller's own patience; None leaves it to the service.
+        serving: The version that is to answer; None takes whichever serves.
+        keep: Says what is kept of the answer, in the transaction of its row.
     """
 
     top_k: int
     request_id: str
     timeout_s: float | None = None
+    serving: Serving | None = None
+    keep: Callable[[Answered], Kept] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +82,14 @@ class Answered:
         model: Name of the model whose version answered.
         top: The likeliest labels, best first, as many as were asked for.
         logged: Where its row is.
+        outcome: All that the model said.
     """
 
     prediction: Prediction
     model: str
     top: list[dict[str, Any]]
     logged: Logged
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +133,7 @@ class Predictor:
         self._limits = limits
         self._clock = clock
         self._metrics = metrics
+        self._pixels = PixelBudget(2 * limits.max_image_pixels)
         self._pool = ThreadPoolExecutor(limits.max_decoding, thread_name_prefix="decode")
         self._inside = 0
 
@@ -149,7 +160,9 @@ class Predictor:
         """
         if not data:
             raise InvalidImageError("the image is empty: 0 bytes were sent")
-        return await self._admit(lambda recipe: _read(data, recipe, self._limits), asked)
+        return await self._admit(
+            lambda recipe: _read(data, recipe, self._limits, self._pixels), asked
+        )
 
     async def predict_tensor(self, tensor: NDArray[np.uint8], asked: Asked) -> Answered:
         """Answer one picture that is decoded and resized already.
@@ -169,8 +182,9 @@ class Predictor:
     async def _admit(self, read: _Reading, asked: Asked) -> Answered:
         if self._inside >= self._limits.max_waiting:
             raise OverloadedError(f"{self._inside} images are being answered already; try again")
-        self._inside += 1
         patience_s = min(self._limits.timeout_s, asked.timeout_s or self._limits.timeout_s)
+        self._refuse_what_comes_too_late(patience_s)
+        self._inside += 1
         try:
             async with asyncio.timeout(patience_s):
                 return await self._answer(read, asked, time.monotonic())
@@ -181,12 +195,24 @@ class Predictor:
         finally:
             self._inside -= 1
 
+    def _refuse_what_comes_too_late(self, patience_s: float) -> None:
+        """Refuse at once what those ahead of it leave no time for, before it costs anything."""
+        expected_s = self._batcher.expected_s(self._inside + 1)
+        if expected_s > patience_s:
+            raise OverloadedError(
+                f"an answer would take about {expected_s:.2g} s and {patience_s:g} s are allowed; "
+                "try again later, or allow more",
+                retry_after_s=math.ceil(expected_s),
+            )
+
     async def _answer(self, read: _Reading, asked: Asked, begun: float) -> Answered:
-        serving = self._slot.current()
+        serving = asked.serving or self._slot.current()
         at = self._clock.now()
         picture = await asyncio.get_running_loop().run_in_executor(
             self._pool, read, serving.runner.recipe
         )
+        # Between decoding and inference the event loop has a turn: whoever gave up meanwhile is
+        # gone from here, and what waits in the queue past its time is dropped there unseen.
         outcome = await self._batcher.submit(serving.runner, picture.tensor)
         top = _rank(outcome, serving.runner.labels, max(asked.top_k, LOGGED_TOP))
         prediction = Prediction(
@@ -205,9 +231,10 @@ class Predictor:
             request_id=asked.request_id,
         )
         committing = time.monotonic()
-        logged = await self._log.commit(prediction)
+        answered = Answered(prediction, serving.name, top[: asked.top_k], "stored", outcome)
+        logged = await self._log.commit(prediction, asked.keep(answered) if asked.keep else None)
         self._measure(picture, outcome, serving, time.monotonic() - committing)
-        return Answered(prediction, serving.name, top[: asked.top_k], logged)
+        return replace(answered, logged=logged)
 
     def _measure(self, picture: _Picture, outcome: Outcome, serving: Serving, log_s: float) -> None:
         self._metrics.observe("decode", picture.seconds)
@@ -217,15 +244,21 @@ class Predictor:
         self._metrics.answered(serving.runner.version)
 
 
-def _read(data: bytes, recipe: Recipe, limits: Limits) -> _Picture:
+def _read(data: bytes, recipe: Recipe, limits: Limits, budget: PixelBudget) -> _Picture:
     begun = time.monotonic()
-    image = decode(data, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
-    return _Picture(
-        tensor=preprocess(image, recipe),
-        descriptors=describe(image),
-        sha256=hashlib.sha256(data).hexdigest(),
-        seconds=time.monotonic() - begun,
-    )
+    with ExitStack() as room:
+        image = decode(
+            data,
+            max_bytes=limits.max_image_bytes,
+            max_pixels=limits.max_image_pixels,
+            reserve=lambda pixels: room.enter_context(budget.hold(pixels)),
+        )
+        return _Picture(
+            tensor=preprocess(image, recipe),
+            descriptors=describe(image),
+            sha256=hashlib.sha256(data).hexdigest(),
+            seconds=time.monotonic() - begun,
+        )
 
 
 def _take(tensor: NDArray[np.uint8], recipe: Recipe) -> _Picture:

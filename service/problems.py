@@ -14,18 +14,25 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from core.errors import (
+    AuthenticationError,
     BundleError,
     ConflictError,
+    ForbiddenError,
     InvalidImageError,
+    KeyReusedError,
     NotFoundError,
     OverloadedError,
+    RateLimitedError,
+    RefusedRowError,
     StoreError,
     UnsupportedImageError,
     UsageError,
     WeakspotError,
 )
+from service import tracing
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -33,24 +40,34 @@ _log = logging.getLogger(__name__)
 
 # The first class that fits counts, so the more precise stand above their parents.
 _OF_ERROR: tuple[tuple[type[WeakspotError], int, str], ...] = (
+    (KeyReusedError, 422, "idempotency_key_reused"),
     (UsageError, 422, "unusable_request"),
     (NotFoundError, 404, "not_found"),
     (ConflictError, 409, "conflict"),
     (UnsupportedImageError, 415, "unsupported_image"),
     (InvalidImageError, 422, "invalid_image"),
+    (AuthenticationError, 401, "no_valid_key"),
+    (ForbiddenError, 403, "forbidden"),
+    (RateLimitedError, 429, "too_many_requests"),
     (OverloadedError, 503, "overloaded"),
     (BundleError, 503, "no_model"),
+    (RefusedRowError, 500, "internal_error"),
     (StoreError, 503, "log_away"),
     (WeakspotError, 500, "internal_error"),
 )
 
 _OF_STATUS = {
     400: "malformed_request",
+    401: "no_valid_key",
+    403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "too_slow",
     413: "too_large",
     415: "unsupported_image",
     422: "unusable_request",
+    429: "too_many_requests",
+    431: "head_too_large",
     500: "internal_error",
     503: "overloaded",
 }
@@ -66,6 +83,34 @@ _IN_A_SENTENCE = {
     404: "there is nothing at this address; /docs lists what there is",
     405: "this address does not take this method; the Allow header names those it takes",
     413: "the request is larger than this route accepts; send less",
+}
+
+# One of each, for OpenAPI: status, code, detail.
+_EXAMPLES: dict[int, dict[str, str]] = {
+    400: {"malformed_request": "the form is malformed: Missing boundary in multipart."},
+    401: {"no_valid_key": "send an API key: Authorization: Bearer KEY"},
+    403: {"forbidden": "the key lacks the scope label"},
+    404: {"not_found": "there is no such prediction"},
+    405: {"method_not_allowed": _IN_A_SENTENCE[405]},
+    408: {"too_slow": "the body came too slowly; send it faster or smaller"},
+    409: {"conflict": "somebody else was faster; look again and retry"},
+    413: {"too_large": _IN_A_SENTENCE[413]},
+    415: {
+        "unsupported_image": "6 bytes that are no JPEG, PNG or WebP; convert the image to one "
+        "of these"
+    },
+    422: {
+        "invalid_image": "the image/jpeg is truncated after 1000 bytes; send the whole file",
+        "unusable_request": "query.top_k: Input should be greater than or equal to 1",
+    },
+    429: {"too_many_requests": "the key has used its 600 requests of this minute; wait"},
+    431: {"head_too_large": "address and headers have more than the 32768 bytes accepted"},
+    500: {"internal_error": _IN_OTHER_WORDS["internal_error"]},
+    503: {
+        "overloaded": "256 images are waiting already; try again",
+        "no_model": "no version has been promoted yet",
+        "log_away": _IN_OTHER_WORDS["log_away"],
+    },
 }
 
 RETRY_AFTER_S = 1
@@ -88,6 +133,10 @@ class Problem(BaseModel):
     code: str = Field(examples=["invalid_image"])
     request_id: str = Field(examples=["5f0c8e1d2b7a4c3f9e6d1a2b3c4d5e6f"])
     errors: list[InvalidField] | None = None
+    error: str | None = Field(
+        default=None,
+        description="Under /v2 the detail again, where that protocol's clients look for it.",
+    )
 
 
 def describe(error: Exception, request_id: str) -> Problem:
@@ -98,7 +147,12 @@ def describe(error: Exception, request_id: str) -> Problem:
         return build(error.status_code, detail or str(error.detail), request_id)
     status, code = _classify(error)
     if code in _IN_OTHER_WORDS:
-        _log.error("%s", error, extra={"request_id": request_id}, exc_info=_trace(error))
+        _log.error(
+            "%s",
+            error,
+            extra={"request_id": request_id, **tracing.log_fields()},
+            exc_info=_trace(error),
+        )
     return build(status, _IN_OTHER_WORDS.get(code, str(error)), request_id, code=code)
 
 
@@ -125,17 +179,35 @@ def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what OpenAPI says of the problems a route may answer with."""
-    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    """Return what OpenAPI says of the problems a route may answer with, each with an example."""
+    schema = {"$ref": "#/components/schemas/Problem"}
     return {
-        status: {"description": _title(status), "content": {MEDIA_TYPE: schema}}
+        status: {
+            "description": _title(status),
+            "content": {MEDIA_TYPE: {"schema": schema, "examples": _examples(status)}},
+        }
         for status in statuses
     }
 
 
-def too_large(request_id: str) -> Response:
+def _examples(status: int) -> dict[str, Any]:
+    request_id = "5f0c8e1d2b7a4c3f9e6d1a2b3c4d5e6f"
+    return {
+        code: {"value": build(status, detail, request_id, code=code).model_dump(exclude_none=True)}
+        for code, detail in _EXAMPLES[status].items()
+    }
+
+
+def too_large(request_id: str, path: str) -> Response:
     """Return the answer to a body beyond its route's limit."""
-    return respond(build(413, _IN_A_SENTENCE[413], request_id))
+    return respond(_fit(build(413, _IN_A_SENTENCE[413], request_id), path))
+
+
+def refuse(
+    error: Exception, request_id: str, path: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return the answer to a request that was refused outside the application."""
+    return respond(_fit(describe(error, request_id), path), headers)
 
 
 def install(app: FastAPI) -> None:
@@ -143,6 +215,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(WeakspotError, _on_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(Exception, _on_error)
 
 
@@ -153,14 +226,19 @@ def request_id_of(request: Request) -> str:
 
 def _on_error(request: Request, error: Exception) -> Response:
     headers: dict[str, str] = {}
-    if isinstance(error, OverloadedError):
+    if isinstance(error, OverloadedError | RateLimitedError):
         headers["Retry-After"] = str(error.retry_after_s)
-    return respond(describe(error, request_id_of(request)), headers)
+    return respond(_fit(describe(error, request_id_of(request)), request.url.path), headers)
 
 
 def _on_http_exception(request: Request, error: Exception) -> Response:
     headers = error.headers if isinstance(error, HTTPException) else None
-    return respond(describe(error, request_id_of(request)), headers)
+    return respond(_fit(describe(error, request_id_of(request)), request.url.path), headers)
+
+
+def _on_disconnect(request: Request, _: Exception) -> Response:
+    """Answer nobody: whoever was sending hung up. The answer is only counted."""
+    return respond(build(400, "the request ended early", request_id_of(request)))
 
 
 def _on_invalid_request(request: Request, error: Exception) -> Response:
@@ -170,13 +248,20 @@ def _on_invalid_request(request: Request, error: Exception) -> Response:
     fields = [InvalidField(where=_where(each), reason=str(each["msg"])) for each in found]
     detail = "; ".join(f"{field.where}: {field.reason}" for field in fields)
     problem = build(400 if malformed else 422, detail, request_id_of(request))
-    return respond(problem.model_copy(update={"errors": fields}))
+    return respond(_fit(problem.model_copy(update={"errors": fields}), request.url.path))
 
 
 def _where(found: Mapping[str, Any]) -> str:
     # A field that should not be there has a name that only the caller knows.
     parts = found["loc"][:-1] if found["type"] == "extra_forbidden" else found["loc"]
     return ".".join(str(part) for part in parts)
+
+
+def _fit(problem: Problem, path: str) -> Problem:
+    """Return a problem as the clients of an address read it."""
+    if path != "/v2" and not path.startswith("/v2/"):
+        return problem
+    return problem.model_copy(update={"error": problem.detail})
 
 
 def _classify(error: Exception) -> tuple[int, str]:

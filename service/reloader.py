@@ -21,7 +21,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, exc
 
 from core.bundle import files
-from core.bundle.runner import Device, Runner
+from core.bundle.engines import Threads
+from core.bundle.runner import Runner
+from core.bundle.trial import Measurement, Task, try_out
 from core.clock import Clock
 from core.errors import BundleError, StoreError, WeakspotError
 from core.store import registry
@@ -41,14 +43,12 @@ class Loading:
 
     Attributes:
         instance: Name of this service in the `loads` table.
-        device: Where the model is to run.
-        max_batch_size: The largest batch it will see, so the largest it is warmed with.
+        task: How a bundle is tried out before it may serve.
         look_s: Seconds between two looks at the champion.
     """
 
     instance: str
-    device: Device
-    max_batch_size: int
+    task: Task
     look_s: float
 
 
@@ -125,14 +125,17 @@ class Reloader:
         self._slot.swap(serving)
         self._failed = _Failure()
         _log.info(
-            "%s serves now, on %s, loaded in %.1f s",
+            "%s serves now, by %s, loaded in %.1f s",
             version.version,
-            serving.runner.device,
+            _describe(serving.trial.chosen),
             seconds,
         )
+        for other in serving.trial.measurements:
+            if other.passed_over:
+                _log.info("passed over: %s, %s", _describe(other), other.passed_over)
         if self._on_load:
             self._on_load(serving)
-        self._record(version, ok=True, detail=f"on {serving.runner.device}", seconds=seconds)
+        self._record(version, ok=True, detail=f"by {serving.runner.engine}", seconds=seconds)
 
     def _refuse(self, version: Version, error: Exception, seconds: float) -> None:
         known = isinstance(error, WeakspotError)
@@ -230,7 +233,7 @@ class _Failure:
 
 
 def load(version: Version, *, loading: Loading, clock: Clock) -> Serving:
-    """Return a version verified, loaded and warm.
+    """Return a version verified, tried out in a child process, loaded and warm.
 
     Raises:
         BundleError: It is not what was registered, or cannot be used.
@@ -242,11 +245,21 @@ def load(version: Version, *, loading: Loading, clock: Clock) -> Serving:
             f"{folder} is not the bundle registered as {version.version}: its digest begins with "
             f"{digest[:12]}, the registered one with {version.digest[:12]}"
         )
+    trial = try_out(folder, loading.task)
     # One thread a call: the batcher makes as many calls at a time as there are cores.
-    runner = Runner.open(folder, loading.device, threads=1)
+    threads = Threads(1, loading.task.callers)
+    runner = Runner.open(folder, loading.task.device, threads, engine=trial.engine, tried=True)
     if (runner.version, list(runner.labels)) != (version.version, version.labels):
         raise BundleError(f"{folder} calls itself {runner.version}, not {version.version}")
     shape = (runner.recipe.height, runner.recipe.width, 3)
-    for n in sorted({1, loading.max_batch_size}):
+    for n in range(1, loading.task.max_batch_size + 1):
         runner.run(np.zeros((n, *shape), dtype=np.uint8))
-    return Serving(runner, version.name, version.digest, clock.now())
+    return Serving(runner, trial, version.name, version.digest, clock.now())
+
+
+def _describe(found: Measurement) -> str:
+    if found.images_per_s is None:
+        return found.engine
+    return (
+        f"{found.engine} ({found.images_per_s:.0f} images/s, logits within {found.deviation:.1g})"
+    )

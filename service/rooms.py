@@ -9,10 +9,16 @@ from sqlalchemy import Engine
 
 from core.clock import Clock
 from service.batcher import Batcher
+from service.bodies import BodyBudget
+from service.idempotency import Idempotency
+from service.keyring import Keyring
+from service.log_store import LogStore
 from service.model_slot import ModelSlot
 from service.prediction_log import PredictionLog
 from service.predictor import Limits, Predictor
 from service.reloader import Reloader
+from service.replayer import Replayer
+from service.spool import Spool
 from service.telemetry import Metrics
 from service.upkeep import Upkeep
 
@@ -25,11 +31,17 @@ class Rooms:
         engine: The database.
         clock: The time.
         limits: What one request may ask for.
+        bodies: Counts what all of them hold.
         max_images: Images in one batch request.
         folders: Where there must be room on the disk.
         slot: Holds the version that serves.
         batcher: Runs it.
+        store: The log's way to Postgres.
+        spool: Holds what the log cannot bring there; None where there is none.
+        replayer: Brings it there later.
         log: Keeps what it said.
+        idempotency: Answers a key once.
+        keyring: Knows the callers; None where they need no keys.
         predictor: Takes an image through all of them.
         reloader: Follows the champion.
         upkeep: Looks after the log's partitions.
@@ -39,11 +51,17 @@ class Rooms:
     engine: Engine
     clock: Clock
     limits: Limits
+    bodies: BodyBudget
     max_images: int
     folders: tuple[Path, ...]
     slot: ModelSlot
     batcher: Batcher
+    store: LogStore
+    spool: Spool | None
+    replayer: Replayer
     log: PredictionLog
+    idempotency: Idempotency
+    keyring: Keyring | None
     predictor: Predictor
     reloader: Reloader
     upkeep: Upkeep
@@ -51,8 +69,14 @@ class Rooms:
 
     def open(self) -> None:
         """Start every thread; what serves is loaded before this returns, if it can be."""
+        if self.keyring:
+            self.keyring.start()
         self.batcher.start()
+        self.store.start()
+        if self.spool:
+            self.idempotency.pin(entry.kept for entry in self.spool.look_through() if entry.kept)
         self.log.start()
+        self.replayer.start()
         self.reloader.look()
         self.reloader.start()
         self.upkeep.start()
@@ -64,3 +88,9 @@ class Rooms:
         self.predictor.stop()
         self.batcher.stop()
         self.log.stop()
+        if self.keyring:
+            self.keyring.stop()
+        self.replayer.stop()
+        if self.spool:
+            self.spool.seal()
+        self.store.stop()

@@ -4,23 +4,28 @@ Nothing is decided here; each route hands on to the room that knows.
 """
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Generator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import AwareDatetime
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from core.errors import UsageError
+from core.errors import NotFoundError, OverloadedError, StoreAwayError, UsageError
 from core.store import images, predictions, registry
 from core.store.database import transaction
+from core.store.idempotency import Kept
 from core.store.predictions import Filter
 from service import cursors, health, problems, uploads
+from service.auth import caller_of, is_trusted, needs
+from service.idempotency import HEADER, PATTERN, REPLAYED, Identity, identify
 from service.predictor import Answered, Asked
 from service.problems import describe, request_id_of, responses
 from service.rooms import Rooms
@@ -28,6 +33,7 @@ from service.schemas import (
     Answer,
     BatchAnswer,
     Candidate,
+    EngineFound,
     Liveness,
     LoggedPrediction,
     ModelName,
@@ -40,9 +46,10 @@ from service.schemas import (
     VersionList,
 )
 
-_LABELLED_BY = "http"  # until callers have keys with names
+_WITHOUT_KEY = "http"  # who labels where callers need no keys
 
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
+_TYPES = "image/jpeg, image/png, image/webp"
 _IMAGE_BODY = {
     "required": True,
     "content": {
@@ -53,8 +60,10 @@ _IMAGE_BODY = {
             "schema": {
                 "type": "object",
                 "required": ["image"],
+                "maxProperties": 1 + uploads.OTHER_FIELDS,
                 "properties": {"image": {"type": "string", "format": "binary"}},
-            }
+            },
+            "encoding": {"image": {"contentType": _TYPES}},
         },
     },
 }
@@ -65,10 +74,12 @@ _IMAGES_BODY = {
             "schema": {
                 "type": "object",
                 "required": ["images"],
+                "maxProperties": 1 + uploads.OTHER_FIELDS,
                 "properties": {
                     "images": {"type": "array", "items": {"type": "string", "format": "binary"}}
                 },
-            }
+            },
+            "encoding": {"images": {"contentType": _TYPES}},
         }
     },
 }
@@ -81,6 +92,16 @@ async def _rooms(request: Request) -> Rooms:
 
 InRooms = Annotated[Rooms, Depends(_rooms)]
 TopK = Annotated[int, Query(ge=1, le=1000, description="Labels in each answer, at most.")]
+TimeoutMs = Annotated[
+    int | None,
+    Query(ge=1, le=600_000, description="Refused with 503 at once when this cannot be kept."),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias=HEADER, pattern=PATTERN, description="Makes asking again harmless: any unique text."
+    ),
+]
 # Postgres cannot hold NUL in text, and no name has control characters.
 Name = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
@@ -98,13 +119,13 @@ def predict_router(*, max_image_bytes: int, max_request_bytes: int) -> APIRouter
     routes.post(
         "/v1/predict",
         openapi_extra={"requestBody": _IMAGE_BODY},
-        responses=responses(400, 413, 415, 422, 503),
+        responses=responses(400, 408, 413, 415, 422, 503),
         max_body_size=max_image_bytes + _MULTIPART_BYTES,
     )(predict)
     routes.post(
         "/v1/predict/batch",
         openapi_extra={"requestBody": _IMAGES_BODY},
-        responses=responses(400, 413, 422, 503),
+        responses=responses(400, 408, 413, 415, 422, 503),
         response_model_exclude_none=True,
         max_body_size=max_request_bytes,
     )(predict_batch)
@@ -114,36 +135,70 @@ def predict_router(*, max_image_bytes: int, max_request_bytes: int) -> APIRouter
 _MULTIPART_BYTES = 65_536
 
 
-async def predict(request: Request, rooms: InRooms, top_k: TopK = 5) -> Answer:
+@needs("predict")
+async def predict(
+    request: Request,
+    response: Response,
+    rooms: InRooms,
+    top_k: TopK = 5,
+    timeout_ms: TimeoutMs = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Answer:
     """Classify one image: send it as the body, or as the multipart field `image`.
 
     JPEG, PNG or WebP, whatever the content type says. The prediction is in the log before the
-    answer leaves.
+    answer leaves. With an `Idempotency-Key`, asking again for a day gives the same answer, marked
+    by the header `Idempotent-Replayed: true`, and no second prediction.
     """
-    data = await uploads.read_one(request, max_bytes=rooms.limits.max_image_bytes)
-    asked = Asked(top_k, request_id_of(request))
-    return _answer(await rooms.predictor.predict(data, asked))
+    asked = Asked(top_k, request_id_of(request), _seconds(timeout_ms))
+    with rooms.bodies.hold(request) as body:
+        data = await uploads.read_one(body, max_bytes=rooms.limits.max_image_bytes)
+        if idempotency_key is None:
+            return _answer(await rooms.predictor.predict(data, asked))
+        identity = identify(caller_of(request), idempotency_key, data, top_k=top_k)
+        kept, replayed = await rooms.idempotency.answer(
+            identity, lambda: _predict_under_key(rooms, data, asked, identity)
+        )
+    if replayed:
+        response.headers[REPLAYED] = "true"
+    return Answer.model_validate(kept.answer)
 
 
-async def predict_batch(request: Request, rooms: InRooms, top_k: TopK = 5) -> BatchAnswer:
+async def _predict_under_key(rooms: Rooms, data: bytes, asked: Asked, identity: Identity) -> Kept:
+    def keep(answered: Answered) -> Kept:
+        prediction, answer = answered.prediction, _answer(answered).model_dump(mode="json")
+        return Kept(*identity.place, identity.request_sha256, prediction.id, answer, prediction.at)
+
+    return keep(await rooms.predictor.predict(data, replace(asked, keep=keep)))
+
+
+@needs("predict")
+async def predict_batch(
+    request: Request, rooms: InRooms, top_k: TopK = 5, timeout_ms: TimeoutMs = None
+) -> BatchAnswer:
     """Classify many images, each in a multipart field `images`: one answer or problem for each."""
+    if HEADER in request.headers:
+        raise UsageError(f"{HEADER} works for one image; send each of them to /v1/predict")
     limit = rooms.limits.max_image_bytes
-    files = await uploads.read_many(request, max_images=rooms.max_images, max_bytes=limit)
+    asked = Asked(top_k, request_id_of(request), _seconds(timeout_ms))
 
     async def attempt(data: bytes | None) -> Answer | Refusal:
-        request_id = request_id_of(request)
         if data is None:
-            return Refusal(problem=problems.build(413, f"larger than {limit} bytes", request_id))
+            too_large = f"larger than {limit} bytes"
+            return Refusal(problem=problems.build(413, too_large, asked.request_id))
         try:
-            return _answer(await rooms.predictor.predict(data, Asked(top_k, request_id)))
+            return _answer(await rooms.predictor.predict(data, asked))
         except Exception as error:
             # One image's failure is that image's answer; the others still get theirs.
-            return Refusal(problem=describe(error, request_id))
+            return Refusal(problem=describe(error, asked.request_id))
 
-    return BatchAnswer(results=await asyncio.gather(*map(attempt, files)))
+    with rooms.bodies.hold(request) as body:
+        files = await uploads.read_many(body, max_images=rooms.max_images, max_bytes=limit)
+        return BatchAnswer(results=await asyncio.gather(*map(attempt, files)))
 
 
 @router.get("/v1/predictions", tags=["predictions"], responses=responses(422, 503))
+@needs("read")
 def list_predictions(
     rooms: InRooms,
     *,
@@ -162,7 +217,7 @@ def list_predictions(
     _check_range(start, end)
     wanted = Filter(version=version, label=label, start=start, end=end, labelled=labelled)
     after = cursors.read(cursor) if cursor is not None else None
-    with transaction(rooms.engine) as connection:
+    with _log_of(rooms) as connection:
         page = predictions.page(connection, wanted, after=after, limit=limit)
     return PredictionList(
         predictions=[LoggedPrediction.of(each) for each in page.predictions],
@@ -171,28 +226,33 @@ def list_predictions(
 
 
 @router.get("/v1/predictions/{id}", tags=["predictions"], responses=responses(404, 422, 503))
+@needs("read")
 def get_prediction(id: UUID, rooms: InRooms) -> LoggedPrediction:  # noqa: A002 - the route's word
     """Show one prediction."""
-    with transaction(rooms.engine) as connection:
+    with _log_of(rooms) as connection:
         return LoggedPrediction.of(predictions.get(connection, id))
 
 
 @router.put(
-    "/v1/predictions/{id}/label", tags=["predictions"], responses=responses(400, 404, 422, 503)
+    "/v1/predictions/{id}/label",
+    tags=["predictions"],
+    responses=responses(400, 404, 408, 413, 422, 503),
 )
-def put_label(id: UUID, said: TrueLabel, rooms: InRooms) -> LoggedPrediction:  # noqa: A002
+@needs("label")
+def put_label(id: UUID, said: TrueLabel, rooms: InRooms, request: Request) -> LoggedPrediction:  # noqa: A002
     """Say what the picture of a prediction really shows; said again, the later word counts."""
     serving = rooms.slot.peek()
     labels = serving.runner.labels if serving else ()
     now = rooms.clock.now()
-    with transaction(rooms.engine) as connection:
+    with _log_of(rooms) as connection:
         _check_label(connection, said.label, labels)
         return LoggedPrediction.of(
-            predictions.set_label(connection, id, said.label, by=_LABELLED_BY, now=now)
+            predictions.set_label(connection, id, said.label, by=_labelled_by(request), now=now)
         )
 
 
 @router.get("/v1/model", tags=["models"], responses=responses(503))
+@needs("read")
 def get_model(rooms: InRooms) -> ServingModel:
     """Show the version that answers now."""
     serving = rooms.slot.current()
@@ -204,6 +264,8 @@ def get_model(rooms: InRooms) -> ServingModel:
         recipe=serving.runner.recipe.to_dict(),
         architecture=manifest.architecture,
         device=serving.runner.device,
+        engine=serving.runner.engine,
+        engines=[EngineFound.model_validate(each) for each in serving.trial.measurements],
         metrics=manifest.metrics,
         created_at=manifest.created_at,
         loaded_at=serving.loaded_at,
@@ -211,6 +273,7 @@ def get_model(rooms: InRooms) -> ServingModel:
 
 
 @router.get("/v1/models", tags=["models"], responses=responses(503))
+@needs("read")
 def list_models(rooms: InRooms) -> VersionList:
     """List every registered version, the newest first."""
     with transaction(rooms.engine) as connection:
@@ -232,23 +295,31 @@ async def healthz() -> Liveness:
     response_model=Readiness,
     responses={503: {"description": "Predictions cannot be answered.", "model": Readiness}},
 )
-async def readyz(rooms: InRooms) -> Response:
+async def readyz(rooms: InRooms, request: Request) -> Response:
     """Say whether predictions can be answered, and what stands in the way."""
     found = await run_in_threadpool(health.readiness, rooms)
+    if not is_trusted(request):
+        found = found.in_short()
     headers = {} if found.ready else {"Retry-After": str(problems.RETRY_AFTER_S)}
-    return JSONResponse(found.model_dump(), 200 if found.ready else 503, headers)
+    return JSONResponse(found.model_dump(exclude_none=True), 200 if found.ready else 503, headers)
 
 
 @router.get("/metrics", tags=["operation"], response_class=Response)
+@needs("read")
 def metrics(rooms: InRooms) -> Response:
     """Show the service's own numbers, for Prometheus."""
     return Response(rooms.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @router.get("/", include_in_schema=False)
+@needs("read")
 async def root() -> RedirectResponse:
     """Lead a person to the documentation."""
     return RedirectResponse("/docs")
+
+
+def _seconds(timeout_ms: int | None) -> float | None:
+    return None if timeout_ms is None else timeout_ms / 1000
 
 
 def _answer(answered: Answered) -> Answer:
@@ -261,6 +332,32 @@ def _answer(answered: Answered) -> Answer:
         top=[Candidate(**each) for each in answered.top],
         logged=answered.logged,
     )
+
+
+@contextlib.contextmanager
+def _log_of(rooms: Rooms) -> Generator[Connection]:
+    """Open a transaction on the prediction log; what is still in the spool is not called unknown.
+
+    While Postgres is known to be away it is not waited for: every waiting request holds a thread.
+    """
+    if rooms.store.away:
+        raise StoreAwayError(rooms.store.away)
+    try:
+        with transaction(rooms.engine) as connection:
+            yield connection
+    except NotFoundError as error:
+        if not rooms.log.spooled:
+            raise
+        raise OverloadedError(
+            f"{error}; but {rooms.log.spooled} predictions are still spooled, try again when they "
+            "are stored",
+            retry_after_s=5,
+        ) from error
+
+
+def _labelled_by(request: Request) -> str:
+    caller = caller_of(request)
+    return _WITHOUT_KEY if caller == "local" else f"key:{caller}"
 
 
 def _check_range(start: datetime | None, end: datetime | None) -> None:

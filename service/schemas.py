@@ -95,6 +95,22 @@ class TrueLabel(BaseModel):
     label: str = Field(min_length=1, max_length=200, examples=["Dog"])
 
 
+class EngineFound(BaseModel):
+    """What was found of one engine when the version was loaded."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    engine: str = Field(examples=["openvino-bf16"])
+    images_per_s: float | None = Field(description="With every core at work; null: it did not run.")
+    deviation: float | None = Field(
+        description="Largest difference of a logit from onnxruntime in float32, on real images."
+    )
+    agreement: float | None = Field(description="Share of those images with the same first label.")
+    passed_over: str | None = Field(
+        description="Why it does not serve; null for the one that does."
+    )
+
+
 class ServingModel(BaseModel):
     """The version that answers."""
 
@@ -104,6 +120,8 @@ class ServingModel(BaseModel):
     recipe: dict[str, Any] = Field(description="How a picture becomes the model's input.")
     architecture: str
     device: str = Field(description="Where it really runs.")
+    engine: str = Field(description="What computes it: the fastest of `engines` that agrees.")
+    engines: list[EngineFound]
     metrics: dict[str, Any]
     created_at: datetime
     loaded_at: datetime
@@ -140,7 +158,7 @@ class Check(BaseModel):
     """One thing that readiness depends on."""
 
     ok: bool
-    detail: str
+    detail: str | None = Field(default=None, description="Told to callers with a key alone.")
 
 
 class Readiness(BaseModel):
@@ -148,6 +166,11 @@ class Readiness(BaseModel):
 
     ready: bool
     checks: dict[str, Check]
+
+    def in_short(self) -> "Readiness":
+        """Return the same without what only the service's own people should read."""
+        short = {name: Check(ok=check.ok) for name, check in self.checks.items()}
+        return Readiness(ready=self.ready, checks=short)
 
 
 class Liveness(BaseModel):

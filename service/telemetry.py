@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.datastructures import Headers, MutableHeaders
 
-from service import problems
+from service import problems, tracing
+from service.safe_headers import SAFE_HEADERS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from core.bundle.trial import Trial
 
 STAGES: Final = ("decode", "queue", "infer", "log")
 
@@ -62,10 +65,21 @@ class Metrics:
             ["version"],
             registry=self.registry,
         )
+        self.spooled = Counter(
+            "weakspot_predictions_spooled",
+            "Predictions written to this machine's disk because Postgres was away.",
+            registry=self.registry,
+        )
         self._model = Gauge(
             "weakspot_model_info",
             "1 for the version that serves.",
-            ["name", "version", "device"],
+            ["name", "version", "engine"],
+            registry=self.registry,
+        )
+        self._engines = Gauge(
+            "weakspot_engine_images_per_second",
+            "Speed of each engine that could serve, when the version was loaded.",
+            ["engine"],
             registry=self.registry,
         )
         self._loads = Counter(
@@ -92,10 +106,14 @@ class Metrics:
         """Note an attempt to load a version."""
         self._loads.labels("ok" if ok else "failed").inc()
 
-    def serving(self, name: str, version: str, device: str) -> None:
-        """Note which version serves from now on."""
+    def serving(self, name: str, version: str, trial: Trial) -> None:
+        """Note which version serves from now on, by which engine, and how fast each one was."""
         self._model.clear()
-        self._model.labels(name, version, device).set(1)
+        self._model.labels(name, version, trial.engine).set(1)
+        self._engines.clear()
+        for found in trial.measurements:
+            if found.images_per_s is not None:
+                self._engines.labels(found.engine).set(found.images_per_s)
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""
@@ -120,7 +138,8 @@ class Envelope:
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        answer = _Answer(send, request_id)
+        answer = _Answer(send, request_id, str(scope["path"]))
+        answer.traceparent = tracing.follow(Headers(scope=scope).get("traceparent", ""))
         begun = time.monotonic()
         try:
             await self._app(scope, receive, answer.send)
@@ -133,10 +152,12 @@ class Envelope:
 class _Answer:
     """Sends one answer on, with our headers, and as a problem where the framework sent none."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, path: str) -> None:
         self._send = send
         self._request_id = request_id
+        self._path = path
         self._replaced = False
+        self.traceparent: str | None = None
         self.status = 500
 
     async def send(self, message: Message) -> None:
@@ -153,7 +174,7 @@ class _Answer:
     async def _send_too_large(self) -> None:
         # Starlette's limit answers in plain text, past every exception handler.
         self._replaced = True
-        answer = problems.too_large(self._request_id)
+        answer = problems.too_large(self._request_id, self._path)
         start: Message = {"type": "http.response.start", "status": 413}
         start["headers"] = answer.raw_headers
         self._add_headers(start)
@@ -163,7 +184,10 @@ class _Answer:
     def _add_headers(self, message: Message) -> None:
         headers = MutableHeaders(scope=message)
         headers["X-Request-ID"] = self._request_id
-        headers["X-Content-Type-Options"] = "nosniff"
+        if self.traceparent:
+            headers["traceparent"] = self.traceparent
+        present = {name for name, _ in headers.raw}
+        headers.raw.extend(each for each in SAFE_HEADERS if each[0] not in present)
 
 
 def _request_id(scope: Scope) -> str:

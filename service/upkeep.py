@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from core.clock import Clock
 from core.errors import WeakspotError
+from core.store import idempotency
 from core.store.database import transaction
 from core.store.partitions import drop_partitions_before, ensure_partitions
 
@@ -24,6 +25,8 @@ _EVERY_S = 3600.0
 _AGAIN_S = 30.0  # after a failure
 _LOOK_S = 1.0  # how often the clock is asked for the day
 _DAYS_AHEAD = 7
+_ANSWERS_KEPT = timedelta(hours=24)  # under their Idempotency-Key
+_PIECE = 5_000
 
 
 class Upkeep:
@@ -64,8 +67,16 @@ class Upkeep:
         with transaction(self._engine) as connection:
             oldest = today - timedelta(days=self._retention_days)
             dropped = drop_partitions_before(connection, oldest)
+        self._forget_answers()
         if dropped:
             _log.info("dropped the predictions of %d days before %s", len(dropped), oldest)
+
+    def _forget_answers(self) -> None:
+        moment = self._clock.now() - _ANSWERS_KEPT
+        forgotten = _PIECE
+        while forgotten == _PIECE and not self._stopping.is_set():
+            with transaction(self._engine) as connection:
+                forgotten = idempotency.delete_before(connection, moment, limit=_PIECE)
 
     def _work(self) -> None:
         done_on: date | None = None

@@ -37,7 +37,7 @@ def serving(
         clock: Its time; the machine's when None.
         knobs: Service settings that differ from the defaults.
     """
-    settings = ServiceSettings(**({"threads": 2, "reload_s": 0.5} | knobs))
+    settings = ServiceSettings(**(_KNOBS | knobs))
     app = create_app(
         settings, engine=engine, clock=clock or SystemClock(), instance="test", home=home
     )
@@ -53,6 +53,10 @@ def serving(
         finally:
             stop.set()
             thread.join(20)
+
+
+# One engine, hardly timed: a load takes a second, not five.
+_KNOBS = {"threads": 2, "reload_s": 0.5, "engine": "onnxruntime-fp32", "trial_s": 0.01}
 
 
 def jpeg_of(label: str, seed: int = 0) -> bytes:

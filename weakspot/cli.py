@@ -3,9 +3,10 @@
 import typer
 
 from weakspot import front
-from weakspot.commands import examine, programs, train
+from weakspot.commands import bench, examine, predict, programs, train
 from weakspot.commands.data import data_app
 from weakspot.commands.database import db_app
+from weakspot.commands.keys import keys_app
 from weakspot.commands.model import model_app
 from weakspot.doctor import doctor
 
@@ -32,13 +33,16 @@ app.command(rich_help_panel=_PROGRAMS)(programs.dashboard)
 app.add_typer(data_app, name="data", rich_help_panel=_MODEL)
 app.command(rich_help_panel=_MODEL)(train.train)
 app.command(rich_help_panel=_MODEL)(train.retrain)
+app.command(rich_help_panel=_MODEL)(predict.predict)
 app.add_typer(model_app, name="model", rich_help_panel=_MODEL)
 app.command(rich_help_panel=_EXAMINE)(examine.validate)
 app.command(rich_help_panel=_EXAMINE)(examine.backfill)
 app.command(rich_help_panel=_EXAMINE)(examine.drift)
 app.command(rich_help_panel=_EXAMINE)(examine.health)
 app.add_typer(examine.alerts_app, name="alerts", rich_help_panel=_EXAMINE)
+app.add_typer(keys_app, name="keys", rich_help_panel=_HOUSE)
 app.add_typer(db_app, name="db", rich_help_panel=_HOUSE)
+app.command(rich_help_panel=_HOUSE)(bench.bench)
 app.command(rich_help_panel=_HOUSE)(doctor)
 
 

@@ -174,7 +174,8 @@ class Story:
 
     def _open_doors(self) -> None:
         plan = self._plan
-        self._service = str(self._supervisor.start(listener("serve", plan.host, 0)))
+        # Its callers are this program alone; on another address they would need keys.
+        self._service = str(self._supervisor.start(listener("serve", "127.0.0.1", 0)))
         self.dashboard = str(self._supervisor.start(listener("dashboard", plan.host, plan.port)))
         self._say(f"[bold]3. Service[/]  {self._service}")
         self._say(f"   [bold]dashboard[/]  {self.dashboard}")

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from core.clock import open_clock
 from core.settings import HomeSettings
 from core.store.database import open_database
 from weakspot.supervisor import Program, Supervisor, child_environment, run_until_signal
@@ -28,6 +29,7 @@ def run(
     service_port: int,
     dashboard_port: int,
     on_listening: Callable[[Addresses], None],
+    require_keys: bool | None = None,
 ) -> None:
     """Start service, monitor, worker and dashboard; return when told to stop.
 
@@ -39,12 +41,22 @@ def run(
         service_port: Port of the service; 0 takes a free one.
         dashboard_port: Port of the dashboard; 0 takes a free one.
         on_listening: Told the addresses once both listen.
+        require_keys: Whether callers of the service need API keys; None leaves it to `host`.
+
+    Raises:
+        UsageError: Callers need keys, and there are none.
     """
+    from service.keyring import keys_are_needed, require_some_key
+
+    needs_keys = keys_are_needed(host, require_keys)
     environment = child_environment({"WEAKSPOT_HOME": str(home.home.absolute())})
     with (
-        open_database(home.database_url, home.postgres, on_progress=logger.info),
+        open_database(home.database_url, home.postgres, on_progress=logger.info) as engine,
         Supervisor(environment=environment, logs=home.home / "logs") as supervisor,
     ):
+        if needs_keys:
+            # Said here, because the service would say it to its log.
+            require_some_key(engine, host=host, now=open_clock(home.clock_file).now())
         service = supervisor.start(listener("serve", host, service_port))
         dashboard = supervisor.start(listener("dashboard", host, dashboard_port))
         supervisor.start(Program("monitor", ["monitor"]))

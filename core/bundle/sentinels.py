@@ -43,6 +43,10 @@ class Sentinels:
     images: NDArray[np.uint8]
     logits: NDArray[np.float32]
 
+    def first(self, n: int) -> Sentinels:
+        """Return the first n of them."""
+        return Sentinels(self.images[:n], self.logits[:n])
+
 
 def save(sentinels: Sentinels) -> bytes:
     """Return the content of `sentinels.safetensors`."""
@@ -105,12 +109,18 @@ def check(
     batches = np.array_split(everything, -(-len(everything) // _LARGEST_BATCH))
     for rows in (np.arange(1), *batches):
         outputs = run(sentinels.images[rows])
-        _check_answers(outputs, sentinels.logits[rows], manifest.version, allowed)
+        check_answers(outputs, sentinels.logits[rows], manifest.version, allowed)
 
 
-def _check_answers(
+def check_answers(
     outputs: Outputs, expected: NDArray[np.float32], version: str, allowed: float
 ) -> None:
+    """Hold answers to n sentinels against the logits they must have, float32 (n, K).
+
+    Raises:
+        BundleError: A logit moved by more than `allowed`, the probabilities are not
+            softmax(logits), or an embedding is not of length 1.
+    """
     difference = float(np.abs(outputs.logits - expected).max())
     # Not `difference > allowed`: that is false for a NaN among the stored logits.
     if not difference <= allowed:

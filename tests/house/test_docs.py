@@ -85,7 +85,7 @@ class TestWorkplace:
             path
             for suffix in ("py", "md", "toml", "yml", "sh")
             for path in ROOT.rglob(f"*.{suffix}")
-            if not {".venv", "var", ".git"} & set(path.parts)
+            if not {".venv", ".bench", "var", ".git"} & set(path.parts)
         ]
         needle = "/".join(("", "work", ""))
 

@@ -363,7 +363,10 @@ class TestOperation:
 
         assert 'weakspot_predictions_total{version="v1"} 1.0' in text
         assert 'weakspot_stage_seconds_count{stage="log"} 1.0' in text
-        assert 'weakspot_model_info{device="cpu",name="classifier",version="v1"} 1.0' in text
+        assert (
+            'weakspot_model_info{engine="onnxruntime-fp32",name="classifier",version="v1"} 1.0'
+            in text
+        )
         assert 'route="unmatched",status="404"} 3.0' in text
         assert "nowhere" not in text
 

@@ -75,6 +75,7 @@ def up(
         host=service.host,
         service_port=service.port,
         dashboard_port=board.port,
+        require_keys=service.require_keys,
         on_listening=on_listening,
     )
 
@@ -86,7 +87,7 @@ def demo(
         bool,
         typer.Option("--exit", help="End when the story is told; 0 only if all of it happened."),
     ] = False,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address of the dashboard.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the dashboard; 0 takes a free one.")
     ] = 0,

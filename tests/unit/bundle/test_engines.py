@@ -36,7 +36,7 @@ class TestOpenVino:
 
     def test_keeps_each_callers_answer_its_own(self, folder):
         """A request's memory is used again by the next call; an answer must outlive it."""
-        runner = Runner.open(folder, "cpu", threads=1, engine="openvino-fp32", callers=2)
+        runner = Runner.open(folder, "cpu", Threads(1, 2), engine="openvino-fp32")
         cat, dog = (_tensor(label, runner.recipe)[None] for label in ("Cat", "Dog"))
 
         first = runner.run(cat)

@@ -1,5 +1,6 @@
 """Listening and stopping."""
 
+import resource
 import signal
 import socket
 import threading
@@ -7,7 +8,7 @@ import threading
 import pytest
 
 from core.errors import UsageError
-from service.server import bind, stopping_on_signals, url_of
+from service.server import bind, make_room_for, stopping_on_signals, url_of
 
 
 class TestBind:
@@ -35,6 +36,24 @@ class TestBind:
         """0.0.0.0 is listened on, not visited."""
         with bind("0.0.0.0", 0) as listener:  # noqa: S104
             assert url_of(listener).startswith("http://127.0.0.1:")
+
+
+class TestMakeRoomFor:
+    """Open files, of which every connection is one."""
+
+    def test_gives_what_was_asked_for(self):
+        """S11: the usual soft limit of 1024 is raised."""
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
+            assert make_room_for(1000) == 1000
+            assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 1200
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+    def test_gives_less_where_there_is_less(self):
+        """Better to refuse a connection than to fail at opening a file."""
+        assert make_room_for(10**12) < 10**12
 
 
 class TestStoppingOnSignals:

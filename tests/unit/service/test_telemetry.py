@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from core.bundle.trial import Measurement, Trial
 from service.telemetry import Envelope, Metrics
 
 
@@ -96,8 +97,12 @@ class TestMetrics:
         """After a promotion the old version's line must go."""
         metrics = Metrics()
 
-        metrics.serving("classifier", "v1", "cpu")
-        metrics.serving("classifier", "v2", "cpu")
+        metrics.serving("classifier", "v1", _trial("onnxruntime-fp32", 20.0))
+        metrics.serving("classifier", "v2", _trial("openvino-bf16", 50.0))
 
         assert b'version="v2"' in metrics.render()
         assert b'version="v1"' not in metrics.render()
+
+
+def _trial(engine, images_per_s):
+    return Trial(engine, (Measurement(engine, images_per_s, 0.0, 1.0),))
