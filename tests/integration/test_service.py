@@ -350,6 +350,7 @@ class TestOperation:
             "migrations": True,
             "model": True,
             "disk": True,
+            "log": True,
         }
         assert service.get("/healthz").json() == {"alive": True}
 
