@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from PIL import Image, ImageOps
 
 from core.bundle import files
 from service.batcher import available_cores
@@ -33,7 +34,7 @@ BENCH = ROOT / ".bench"
 PICTURES = ROOT.parent / "shared/data/animals"
 BACKBONE = ROOT.parent / "shared/weights/resnet-50"
 PHOTOS = 64
-PHOTO_BYTES = (70_000, 120_000)
+PHOTO_SIDE, PHOTO_QUALITY = 800, 91  # about 90 KB a picture
 OPEN_SHARE = 0.7  # of the server's own peak
 
 
@@ -219,14 +220,17 @@ def _json_of(command: list[str]) -> dict[str, Any]:
 
 
 def _photographs(folder: Path) -> Path:
-    """Fill a folder with photographs of about 90 KB: real ones where there are some, else drawn."""
+    """Fill a folder with photographs of about 90 KB: real ones where there are some, else drawn.
+
+    The real ones are smaller than what a camera sends, so they are enlarged to its size.
+    """
     folder.mkdir()
     listed = sorted((PICTURES / "test").rglob("*.jpg")) if PICTURES.is_dir() else []
-    low, high = PHOTO_BYTES
-    fitting = [path for path in listed if low <= path.stat().st_size <= high]
-    chosen = fitting[:: max(1, len(fitting) // PHOTOS)][:PHOTOS]
+    chosen = listed[:: max(1, len(listed) // PHOTOS)][:PHOTOS]
     for number, path in enumerate(chosen):
-        shutil.copyfile(path, folder / f"{number:03}.jpg")
+        with Image.open(path) as picture:
+            enlarged = ImageOps.contain(picture.convert("RGB"), (PHOTO_SIDE, PHOTO_SIDE))
+        enlarged.save(folder / f"{number:03}.jpg", quality=PHOTO_QUALITY)
     for number in range(0 if chosen else PHOTOS):
         drawn = photograph(photo(480, 360, seed=number))
         (folder / f"{number:03}.jpg").write_bytes(drawn)
