@@ -26,6 +26,7 @@ from core.bundle.runner import Runner
 from core.errors import CatalogError, InvalidImageError, NotFoundError, UsageError
 from core.images import descriptors, source
 from core.images.decode import decode
+from core.images.picture import as_pillow
 from core.images.preprocess import Recipe, preprocess
 from core.store.images import Sample
 
@@ -140,11 +141,11 @@ def evaluate(
 def _prepare(sample: Sample, recipe: Recipe, *, with_descriptors: bool) -> _Prepared:
     """Read, decode and resize one image; an image at fault is a complaint, not an error."""
     try:
-        image = decode(source.read_bytes(sample.uri))
+        picture = as_pillow(decode(source.read_bytes(sample.uri)))
     except (CatalogError, InvalidImageError, NotFoundError) as error:
         return _Prepared(sample, None, {}, str(error) or type(error).__name__)
-    described = descriptors.describe(image) if with_descriptors else {}
-    return _Prepared(sample, preprocess(image, recipe), described)
+    described = descriptors.describe(picture) if with_descriptors else {}
+    return _Prepared(sample, preprocess(picture, recipe), described)
 
 
 def _ahead(

@@ -21,7 +21,7 @@ from core.errors import SchemaError, StoreError
 from core.settings import HomeSettings, ServiceSettings
 from core.store.database import open_database
 from service import auth, docs_page, oip, problems
-from service.allocator import give_back_large_blocks
+from service.allocator import keep_small_blocks
 from service.batcher import Batcher, available_cores
 from service.bodies import BodyBudget
 from service.http_protocol import Bounds
@@ -137,7 +137,7 @@ def run(
     """
     needs_keys = keys_are_needed(settings.host, settings.require_keys)
     clock = open_clock(home.clock_file)
-    give_back_large_blocks()
+    keep_small_blocks()
     stop = threading.Event()
     with contextlib.ExitStack() as stack:
         stack.enter_context(stopping_on_signals(stop))

@@ -23,6 +23,7 @@ from core.clock import Clock
 from core.errors import InvalidImageError, OverloadedError, UsageError
 from core.images.decode import decode
 from core.images.descriptors import describe
+from core.images.picture import as_pillow
 from core.images.preprocess import Recipe, preprocess
 from core.store.idempotency import Kept
 from core.store.predictions import Prediction, new_id
@@ -247,15 +248,16 @@ class Predictor:
 def _read(data: bytes, recipe: Recipe, limits: Limits, budget: PixelBudget) -> _Picture:
     begun = time.monotonic()
     with ExitStack() as room:
-        image = decode(
+        pixels = decode(
             data,
             max_bytes=limits.max_image_bytes,
             max_pixels=limits.max_image_pixels,
-            reserve=lambda pixels: room.enter_context(budget.hold(pixels)),
+            reserve=lambda count: room.enter_context(budget.hold(count)),
         )
+        picture = as_pillow(pixels)
         return _Picture(
-            tensor=preprocess(image, recipe),
-            descriptors=describe(image),
+            tensor=preprocess(picture, recipe),
+            descriptors=describe(picture),
             sha256=hashlib.sha256(data).hexdigest(),
             seconds=time.monotonic() - begun,
         )

@@ -154,7 +154,7 @@ def _after_marker(data: bytes, position: int) -> int:
 
 def _check_scans(data: bytes, position: int) -> None:
     """Refuse a JPEG whose scans never end, or are too many."""
-    if data.find(b"\xff\xd9", position) < 0:
+    if data.rfind(b"\xff\xd9", position) < 0:  # from the end, where it nearly always stands
         raise InvalidImageError("the JPEG has no end mark: it is truncated; send the whole file")
     scans = data.count(b"\xff\xda", position)
     if scans > _MAX_SCANS:

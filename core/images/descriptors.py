@@ -26,6 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from core.images.picture import Picture, as_pillow
+
 DESCRIPTORS = ("brightness", "contrast", "saturation", "sharpness", "aspect", "megapixels")
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)  # ITU-R BT.601
@@ -33,15 +35,16 @@ _SIDE = 256
 _STRIDE_SIDE = 1024  # beyond this, pixels are skipped before they are averaged
 
 
-def describe(image: NDArray[np.uint8]) -> dict[str, float]:
+def describe(image: Picture) -> dict[str, float]:
     """Return the descriptors of a picture, one finite number for each of DESCRIPTORS.
 
     Args:
-        image: Upright RGB, shape (H, W, 3), any size from 1 x 1.
+        image: Upright RGB of any size from 1 x 1, an array of shape (H, W, 3) or Pillow's.
     """
-    height, width = image.shape[:2]
+    picture = as_pillow(image)
+    width, height = picture.size
     # One plane a channel: numpy is four times as fast when pixels of a kind lie together.
-    planes = _reduce(image).transpose(2, 0, 1).astype(np.float32, order="C")
+    planes = _reduce(picture).transpose(2, 0, 1).astype(np.float32, order="C")
     luma: NDArray[np.float32] = np.tensordot(_LUMA, planes, axes=1)
     return {
         "brightness": float(luma.mean()),
@@ -53,13 +56,14 @@ def describe(image: NDArray[np.uint8]) -> dict[str, float]:
     }
 
 
-def _reduce(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _reduce(picture: Image.Image) -> NDArray[np.uint8]:
     """Return the picture with at most 256 pixels a side, averaged over blocks."""
-    longest = max(image.shape[:2])
-    stride = -(-longest // _STRIDE_SIDE)
-    image = image[::stride, ::stride]
-    factor = -(-max(image.shape[:2]) // _SIDE)
-    return image if factor == 1 else np.asarray(Image.fromarray(image).reduce(factor))
+    stride = -(-max(picture.size) // _STRIDE_SIDE)
+    if stride > 1:
+        fewer = (-(-picture.width // stride), -(-picture.height // stride))
+        picture = picture.resize(fewer, Image.Resampling.NEAREST)
+    factor = -(-max(picture.size) // _SIDE)
+    return np.asarray(picture if factor == 1 else picture.reduce(factor))
 
 
 def _saturation(planes: NDArray[np.float32]) -> float:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.errors import UsageError
+from core.images.picture import Picture, as_pillow
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
@@ -99,21 +100,20 @@ class Recipe:
         )
 
 
-def preprocess(image: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.uint8]:
+def preprocess(image: Picture, recipe: Recipe) -> NDArray[np.uint8]:
     """Return the model's input for one picture, uint8 of shape (height, width, 3).
 
     With `resize`, the result is that of scaling the short side and cutting out the centre,
     to within rounding, but only the pixels that stay are computed.
 
     Args:
-        image: Upright RGB, shape (H, W, 3), any size from 1 x 1.
+        image: Upright RGB of any size from 1 x 1, an array of shape (H, W, 3) or Pillow's.
         recipe: What the model expects.
     """
-    box = None if recipe.resize is None else _crop_box(image.shape[0], image.shape[1], recipe)
-    resized = Image.fromarray(image).resize(
-        (recipe.width, recipe.height), _FILTERS[recipe.interpolation], box=box
-    )
-    return np.array(resized)
+    picture = as_pillow(image)
+    box = None if recipe.resize is None else _crop_box(picture.height, picture.width, recipe)
+    size, resample = (recipe.width, recipe.height), _FILTERS[recipe.interpolation]
+    return np.array(picture.resize(size, resample, box=box))
 
 
 def _crop_box(height: int, width: int, recipe: Recipe) -> tuple[float, float, float, float]:
