@@ -104,13 +104,14 @@ def add_pictures(
             data = png(picture(painted, labels=labels, seed=seed))
             path = folder / f"{taken_on}-{label}-{i}.png"
             path.write_bytes(data)
-            added.append((path, _image(path, data, label, taken_on, seed)))
+            added.append((path, drawn_image(path, data, label, taken_on, seed)))
     with transaction(engine) as connection:
         images.insert(connection, [image for _, image in added])
     return [path for path, _ in added]
 
 
-def _image(path: Path, data: bytes, label: str, taken_on: date, seed: int) -> Image:
+def drawn_image(path: Path, data: bytes, label: str, taken_on: date, seed: int) -> Image:
+    """Return the pool's row of a drawn picture that was taken at ten in the morning of a day."""
     captured_at = day_bounds(taken_on)[0] + timedelta(hours=10)
     return Image(
         uri=str(path),

@@ -8,7 +8,6 @@ tell(engine, tmp_path)                     # up to the open flag
 promote_repair(engine, tmp_path)           # and on from there
 """
 
-import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -16,14 +15,13 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Engine
 
-from core.clock import day_bounds
 from core.store import images, jobs, registry
 from core.store.database import transaction
 from core.store.images import Image
 from monitor import daily
 from monitor.page import MonitorOptions
 from tests.images import png
-from tests.pool import add_predictions, day, night_after, register
+from tests.pool import add_predictions, day, drawn_image, night_after, register
 from tests.tiny import picture
 from trainer.verdict import Comparison, Improvement, Verdict
 
@@ -106,30 +104,9 @@ def _take_pictures(
             data = png(picture(labels[painted], labels=labels, seed=seed))
             path = folder / f"{number}-{place}-{i}.png"
             path.write_bytes(data)
-            rows.append(_row(path, data, labels[place], number, seed))
+            rows.append(drawn_image(path, data, labels[place], day(number), seed))
     with transaction(engine) as connection:
         images.insert(connection, rows)
-
-
-def _row(path: Path, data: bytes, label: str, number: int, seed: int) -> Image:
-    taken_at = day_bounds(day(number))[0] + timedelta(hours=10)
-    return Image(
-        uri=str(path),
-        sha256=hashlib.sha256(data).hexdigest(),
-        phash=seed,
-        cluster=seed,
-        label=label,
-        split="test",
-        width=32,
-        height=32,
-        bytes=len(data),
-        type="image/png",
-        source="drawn",
-        session=None,
-        captured_at=taken_at,
-        added_at=taken_at,
-        labelled_by="test",
-    )
 
 
 def verdict_of_the_gate(labels: Sequence[str]) -> Verdict:

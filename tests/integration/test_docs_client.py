@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -21,17 +20,6 @@ from tests.pool import register
 from tests.serving import jpeg_of, logged, serving
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-
-
-@pytest.fixture(scope="module")
-def service(
-    module_engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
-    """A service with the tiny bundle as champion."""
-    home = tmp_path_factory.mktemp("home")
-    register(module_engine, home / "bundles")
-    with serving(module_engine, home) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -4,32 +4,18 @@ import gzip
 import io
 import socket
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from sqlalchemy import Engine
 
-from tests.pool import register
-from tests.serving import jpeg_of, serving
+from tests.serving import jpeg_of
 
 IMAGE_BYTES = 1_000_000
-HELD_BYTES = 4_000_000
+HELD_BYTES = 4_000_000  # four images of the largest size
+KNOBS = {"max_image_bytes": IMAGE_BYTES, "max_inflight_bytes": HELD_BYTES}
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-@pytest.fixture(scope="module")
-def service(
-    module_engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
-    """A service with a champion that holds four images of the largest size at most."""
-    home = tmp_path_factory.mktemp("home")
-    register(module_engine, home / "bundles")
-    knobs = {"max_image_bytes": IMAGE_BYTES, "max_inflight_bytes": HELD_BYTES}
-    with serving(module_engine, home, **knobs) as client:
-        yield client
 
 
 def connect(service: httpx.Client, head: str) -> socket.socket:

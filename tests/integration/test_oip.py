@@ -32,17 +32,6 @@ INFER = "/v2/models/classifier/infer"
 
 
 @pytest.fixture(scope="module")
-def service(
-    module_engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
-    """A service with the tiny bundle as champion."""
-    home = tmp_path_factory.mktemp("home")
-    register(module_engine, home / "bundles")
-    with serving(module_engine, home, **KNOBS) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def client(service: httpx.Client) -> Iterator[triton.InferenceServerClient]:
     """NVIDIA's client, pointed at it."""
     url = f"{service.base_url.host}:{service.base_url.port}"

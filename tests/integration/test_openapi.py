@@ -7,7 +7,6 @@ that a run is quick and the same every time; more is found with a larger WEAKSPO
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.images import jpeg, png, webp
-from tests.pool import register
-from tests.serving import jpeg_of, serving
+from tests.serving import jpeg_of
 from tests.tiny import LABELS, picture
 
 with warnings.catch_warnings():
@@ -32,20 +30,9 @@ EXAMPLES = int(os.environ.get("WEAKSPOT_TEST_EXAMPLES", "12"))
 
 
 @pytest.fixture(scope="module")
-def service(
-    module_engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
-    """A service with a champion and one logged prediction."""
-    home = tmp_path_factory.mktemp("home")
-    register(module_engine, home / "bundles")
-    with serving(module_engine, home) as client:
-        assert client.post("/v1/predict", content=jpeg_of("Dog")).status_code == 200
-        yield client
-
-
-@pytest.fixture(scope="module")
 def document(service: httpx.Client) -> dict[str, Any]:
-    """What the service says of itself."""
+    """What the service says of itself, after a first prediction."""
+    assert service.post("/v1/predict", content=jpeg_of("Dog")).status_code == 200
     return service.get("/openapi.json").json()
 
 

@@ -18,17 +18,6 @@ from tests.tiny import LABELS, picture
 KNOBS = {"max_image_bytes": 100_000, "max_images": 4}
 
 
-@pytest.fixture(scope="module")
-def service(
-    module_engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
-    """A service with the tiny bundle as champion; its log has other tests' rows too."""
-    home = tmp_path_factory.mktemp("home")
-    register(module_engine, home / "bundles")
-    with serving(module_engine, home, **KNOBS) as client:
-        yield client
-
-
 @pytest.fixture
 def alone(engine: Engine, tmp_path: Path) -> Iterator[httpx.Client]:
     """The same, with a log of its own."""
