@@ -2,8 +2,9 @@
 
 Each thread takes what is waiting and never waits for company: a fuller batch buys 4 % on a CPU
 and costs every request in it time. What waits is shared out, so that no thread idles while
-another takes everything. A batch holds images of one runner only, so after a promotion the old
-version drains while the new one fills.
+another takes everything. A GPU earns more by full batches, so it may be told to wait a little for
+company; then nothing is shared out. A batch holds images of one runner only, so after a promotion
+the old version drains while the new one fills.
 
 Images are submitted from one event loop, and answers arrive there.
 """
@@ -19,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +59,31 @@ class Outcome:
     infer_s: float
 
 
+class AnyBatcher(Protocol):
+    """Whatever takes single images and answers them: in this process, or in another."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def stop(self) -> None:
+        """End, after what is waiting is answered."""
+        ...
+
+    def __len__(self) -> int:
+        """Return how many images are waiting."""
+        ...
+
+    def expected_s(self, ahead: int) -> float:
+        """Return how long so many images take."""
+        ...
+
+    # Which runners it takes is between it and whatever fills the slot beside it.
+    def submit(self, runner: Any, image: NDArray[np.uint8]) -> asyncio.Future[Outcome]:
+        """Queue one image."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     runner: Runner
@@ -73,6 +100,7 @@ class Batcher:
         max_batch_size: Images in one call.
         max_queue: Images waiting; one more is refused.
         on_batch: Told the number of images of every call.
+        max_wait_ms: How long an image waits for others to fill its call; 0 for never.
     """
 
     def __init__(
@@ -82,8 +110,10 @@ class Batcher:
         max_batch_size: int,
         max_queue: int,
         on_batch: Callable[[int], None] | None = None,
+        max_wait_ms: float = 0,
     ) -> None:
         self._max_batch_size = max_batch_size
+        self._max_wait_s = max_wait_ms / 1000
         self._max_queue = max_queue
         self._on_batch = on_batch
         self._waiting: deque[_Waiting] = deque()
@@ -142,21 +172,30 @@ class Batcher:
         return answer
 
     def _work(self) -> None:
-        while batch := self._take():
-            begun = time.monotonic()
-            answers = [each.answer for each in batch]
-            try:
-                outputs = batch[0].runner.run(np.stack([each.image for each in batch]))
-            except Exception as error:
-                # Whatever it was, those who wait must hear of it, and the thread must live on.
-                _log.exception("a model call failed", extra={"version": batch[0].runner.version})
-                _hand_over(answers, error)
-                continue
-            self._note_pace((time.monotonic() - begun) / len(batch))
-            # Counted first: whoever has an answer finds its call in the metrics.
-            if self._on_batch:
-                self._on_batch(len(batch))
-            _hand_over(answers, _outcomes(batch, outputs, begun))
+        # Between two calls a thread holds nothing: no image, and no version that has gone.
+        while self._work_once():
+            pass
+
+    def _work_once(self) -> bool:
+        """Wait for images and answer them; False when it is time to stop."""
+        batch = self._take()
+        if not batch:
+            return False
+        begun = time.monotonic()
+        answers = [each.answer for each in batch]
+        try:
+            outputs = batch[0].runner.run(np.stack([each.image for each in batch]))
+        except Exception as error:
+            # Whatever it was, those who wait must hear of it, and the thread must live on.
+            _log.exception("a model call failed", extra={"version": batch[0].runner.version})
+            _hand_over(answers, error)
+            return True
+        self._note_pace((time.monotonic() - begun) / len(batch))
+        # Counted first: whoever has an answer finds its call in the metrics.
+        if self._on_batch:
+            self._on_batch(len(batch))
+        _hand_over(answers, _outcomes(batch, outputs, begun))
+        return True
 
     def _note_pace(self, seconds: float) -> None:
         """Keep a moving mean of the seconds of one thread per image."""
@@ -166,15 +205,30 @@ class Batcher:
     def _take(self) -> list[_Waiting]:
         """Wait for images and return a thread's share of them; nothing means: stop."""
         with self._changed:
-            while not (batch := self._share()) and not self._stopping:
+            while True:
+                if self._max_wait_s:
+                    self._wait_for_company()
+                if (batch := self._share()) or self._stopping:
+                    return batch
                 self._idle += 1
                 self._changed.wait()
                 self._idle -= 1
-            return batch
+
+    def _wait_for_company(self) -> None:
+        """Let the images that wait become a full batch, but none wait longer than it may."""
+        while self._waiting and not self._stopping:
+            first, last = self._waiting[0], self._waiting[-1]
+            left_s = first.since + self._max_wait_s - time.monotonic()
+            is_full = len(self._waiting) >= self._max_batch_size
+            # After a promotion, nobody comes any more to join the old version's last batch.
+            if is_full or left_s <= 0 or first.runner is not last.runner:
+                return
+            self._changed.wait(left_s)
 
     def _share(self) -> list[_Waiting]:
         """Return what one thread takes now: of one runner, and no more than a fair part."""
-        fair = -(-len(self._waiting) // (self._idle + 1))
+        sharers = 1 if self._max_wait_s else self._idle + 1
+        fair = -(-len(self._waiting) // sharers)
         batch: list[_Waiting] = []
         while self._waiting and len(batch) < min(fair, self._max_batch_size):
             first = self._waiting[0]

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, exc
 
-from core.bundle import files
-from core.bundle.engines import Threads
+from core.bundle import engines, files
 from core.bundle.runner import Runner
+from core.bundle.sessions import Threads, buckets
 from core.bundle.trial import Measurement, Task, try_out
 from core.clock import Clock
 from core.errors import BundleError, StoreError, WeakspotError
@@ -247,13 +248,17 @@ def load(version: Version, *, loading: Loading, clock: Clock) -> Serving:
         )
     trial = try_out(folder, loading.task)
     # One thread a call: the batcher makes as many calls at a time as there are cores.
-    threads = Threads(1, loading.task.callers)
+    largest = loading.task.max_batch_size
+    threads = Threads(1, loading.task.callers, buckets(largest))
     runner = Runner.open(folder, loading.task.device, threads, engine=trial.engine, tried=True)
     if (runner.version, list(runner.labels)) != (version.version, version.labels):
         raise BundleError(f"{folder} calls itself {runner.version}, not {version.version}")
     shape = (runner.recipe.height, runner.recipe.width, 3)
-    for n in range(1, loading.task.max_batch_size + 1):
-        runner.run(np.zeros((n, *shape), dtype=np.uint8))
+    # All callers at once, because a call beside others is prepared apart from one alone.
+    with ThreadPoolExecutor(threads.callers) as callers:
+        for n in engines.batches(runner.engine, largest):
+            nothing = np.zeros((n, *shape), dtype=np.uint8)
+            list(callers.map(runner.run, [nothing] * threads.callers))
     return Serving(runner, trial, version.name, version.digest, clock.now())
 
 

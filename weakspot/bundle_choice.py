@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import get_args
 
 from core.bundle import engines, trial
-from core.bundle.engines import Device, EngineName, Threads
+from core.bundle.engines import EngineName
 from core.bundle.runner import Runner
+from core.bundle.sessions import Device, Threads
 from core.errors import BundleError, UsageError
 from core.store import registry
 from core.store.database import transaction
@@ -22,7 +23,7 @@ class Wish:
     Attributes:
         device: Where it is to run.
         engine: What is to compute it; None takes the fastest that agrees.
-        callers: Model calls at a time on a CPU, each by one thread.
+        callers: Model calls at a time.
         batch_size: Images a call.
     """
 
@@ -88,4 +89,5 @@ def open_runner(folder: Path, wish: Wish) -> Runner:
         front.say("timing the engines...")
         task = trial.Task(wish.device, wish.callers, wish.batch_size, _TRIAL_S)
         engine, tried = trial.try_out(folder, task).engine, True
-    return Runner.open(folder, wish.device, Threads(1, wish.callers), engine=engine, tried=tried)
+    threads = Threads(1, wish.callers, (wish.batch_size,))
+    return Runner.open(folder, wish.device, threads, engine=engine, tried=tried)

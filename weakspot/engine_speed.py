@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.bundle import files, sentinels
-from core.bundle.engines import Device, EngineName, Threads
+from core.bundle.engines import EngineName
 from core.bundle.runner import Runner
+from core.bundle.sessions import Device, Threads
 from core.errors import BundleError
 from core.images.decode import decode
 from core.images.preprocess import Recipe, preprocess
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
+GPU_BATCH_SIZES = (*BATCH_SIZES, 64, 128)
 _PHOTO_BYTES = 90_000
 _PHOTO_SIDE = 640  # of its short side; about what a photograph of that many bytes has
 
@@ -35,7 +37,7 @@ class Speed:
 
     Attributes:
         engine: Which.
-        threads: Callers at a time, each computing its call alone.
+        threads: Callers at a time; on a CPU each computes its call alone.
         batch_size: Images per call.
         images_per_s: By all callers together.
     """
@@ -79,7 +81,8 @@ def measure_engines(folder: Path, plan: Plan) -> Iterator[Speed | Failure]:
     for engine in plan.engines:
         try:
             for threads in plan.threads:
-                runner = Runner.open(folder, plan.device, Threads(1, threads), engine=engine)
+                shares = Threads(1, threads, plan.batch_sizes)
+                runner = Runner.open(folder, plan.device, shares, engine=engine)
                 for size in plan.batch_sizes:
                     batch = np.ascontiguousarray(images[np.arange(size) % len(images)])
                     rate = runs_per_s(lambda: runner.run(batch), threads, plan.seconds)  # noqa: B023

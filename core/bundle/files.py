@@ -6,8 +6,11 @@
       sentinels.safetensors  `images` uint8 (n, H, W, 3), real and already resized, and
                              `logits` float32 (n, K): what the model must say of them
       profile.safetensors    the reference profile (core.bundle.profile)
+      originals.safetensors  a few encoded pictures and what they decode to (optional)
       weights.safetensors    torch weights, from which the next retraining starts (optional)
       config.json            the architecture's own settings, beside the weights (optional)
+      model.fp16.onnx        the graph in half precision, for a GPU; made of the other when it
+                             is not there (optional)
 
 A file that the manifest does not name, or that has other bytes than it says, makes the bundle
 unusable. Nothing in a bundle is a pickle, and a link in it is refused.
@@ -32,8 +35,10 @@ from core.errors import BundleError
 MODEL = "model.onnx"
 SENTINELS = "sentinels.safetensors"
 PROFILE = "profile.safetensors"
+ORIGINALS = "originals.safetensors"
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
+HALF = "model.fp16.onnx"
 
 REQUIRED = (MODEL, SENTINELS, PROFILE)
 
@@ -99,9 +104,11 @@ def verify(folder: Path) -> Manifest:
         raise BundleError(f"{folder}: the manifest does not name {lacking}")
     _check_listing(folder, manifest)
     for name in sorted(manifest.files):
-        if name != MODEL:
+        if name not in {MODEL, HALF}:  # read and checked below
             _check_digest(folder / name, _digest_of(folder / name), manifest.files[name])
-    check_self_contained(read_member(folder, manifest, MODEL), f"{folder / MODEL}")
+    for name in (MODEL, HALF):
+        if name in manifest.files:
+            check_self_contained(read_member(folder, manifest, name), f"{folder / name}")
     return manifest
 
 

@@ -22,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.bundle import engines, files, sentinels
-from core.bundle.engines import Device, EngineName, Session, Tensor, Threads
+from core.bundle.engines import EngineName
+from core.bundle.half_precision import to_half
 from core.bundle.manifest import Manifest
 from core.bundle.outputs import EMBEDDING_SIZE, Outputs, nothing
+from core.bundle.sessions import Device, Session, Tensor, Threads
 from core.errors import BundleError, UsageError
 from core.images.preprocess import Recipe
 
@@ -65,11 +67,12 @@ class Runner:
 
         Args:
             folder: The bundle.
-            device: `cuda` insists on a GPU; `auto` takes one when there is one and onnxruntime
-                can use it, and the CPU otherwise.
+            device: `cuda` insists on a GPU; `auto` takes one where there is one and onnxruntime
+                knows CUDA, and the CPU otherwise.
             threads: How many compute one call on the CPU, and how many call at once; None for all
                 cores of this process, called by one.
-            engine: What is to compute it; None for onnxruntime in float32.
+            engine: What is to compute it; None for onnxruntime in float32. One of the GPU
+                insists on a GPU.
             tried: Whether a trial has asked it all of its sentinels; then a few are asked again.
 
         Raises:
@@ -77,19 +80,17 @@ class Runner:
                 other inputs or outputs, a fixed batch, or another number of classes than labels;
                 its answers to the sentinels are not those it was stored with; or the device or
                 engine is not there. The message says which.
+            UsageError: The engine does not compute on that device.
         """
         manifest = files.verify(folder)
-        model = files.read_member(folder, manifest, files.MODEL)
-        session, really = engines.open_session(
-            model,
-            folder / files.MODEL,
-            engine=engine or engines.default_engine(device),
-            device=device,
-            threads=_shares(threads),
+        engine = engine or engines.default_engine(device)
+        model, path = _graph(folder, manifest, engine)
+        session = engines.open_session(
+            model, path, engine=engine, device=device, threads=_shares(threads)
         )
-        _check_signature(session, manifest, folder / files.MODEL)
-        runner = cls(folder, manifest, files.digest(folder), really, session)
-        allowed = sentinels.allowed_difference(exact=engines.is_exact(really))
+        _check_signature(session, manifest, path)
+        runner = cls(folder, manifest, files.digest(folder), engine, session)
+        allowed = sentinels.allowed_difference(exact=engines.is_exact(engine))
         asked = sentinels.read(folder, manifest)
         if tried:
             asked = asked.first(_ASKED_AGAIN)
@@ -99,7 +100,7 @@ class Runner:
     @property
     def device(self) -> str:
         """Where it really runs: `cpu` or `cuda`."""
-        return "cuda" if self.engine == engines.CUDA else "cpu"
+        return "cuda" if engines.is_on_gpu(self.engine) else "cpu"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -163,6 +164,16 @@ def _shares(threads: int | Threads | None) -> Threads:
     if threads is None:
         return Threads(engines.all_cores())
     return threads if isinstance(threads, Threads) else Threads(threads)
+
+
+def _graph(folder: Path, manifest: Manifest, engine: EngineName) -> tuple[bytes, Path]:
+    """Return the graph that an engine takes, the bundle's own or one made of it, and its file."""
+    if not engines.is_half(engine):
+        return files.read_member(folder, manifest, files.MODEL), folder / files.MODEL
+    if files.HALF in manifest.files:
+        return files.read_member(folder, manifest, files.HALF), folder / files.HALF
+    path = folder / files.MODEL
+    return to_half(files.read_member(folder, manifest, files.MODEL), path), path
 
 
 def _check_signature(session: Session, manifest: Manifest, path: Path) -> None:

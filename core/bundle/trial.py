@@ -2,7 +2,8 @@
 
 The child has limits on memory and time and none of this process's secrets. In it the bundle is
 verified, loaded and asked about its own real images by every engine that could compute it; each
-is timed and held against onnxruntime in float32, and the fastest that agrees is chosen. What a
+is timed (on a CPU image by image, on a GPU by full batches) and held against onnxruntime in
+float32, and the fastest that agrees is chosen. What a
 hostile or broken graph does (a constant of 400 GB, an endless loop, a crash of the runtime)
 happens to the child, and becomes a BundleError here.
 
@@ -28,9 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.bundle import engines, files, sentinels
-from core.bundle.engines import Device, EngineName, Threads
+from core.bundle.engines import EngineName
 from core.bundle.runner import Runner
 from core.bundle.sentinels import Sentinels
+from core.bundle.sessions import Device, Threads
 from core.errors import BundleError, WeakspotError
 
 LEAST_AGREEMENT: Final = 0.98  # of top-1 answers, with the reference
@@ -41,6 +43,8 @@ _PASSED_ON = (
     "PYTHONPATH",
     "LD_LIBRARY_PATH",
     "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+    "CUDA_CACHE_PATH",
     "NVIDIA_VISIBLE_DEVICES",
     "LANG",
 )
@@ -85,7 +89,8 @@ class Measurement:
 
     Attributes:
         engine: Which.
-        images_per_s: With all callers at once, an image a call; None when it did not run.
+        images_per_s: With all callers at once, an image a call, on a GPU a full batch; None when
+            it did not run.
         deviation: Largest difference of a logit from the reference, over the bundle's images.
         agreement: Share of those images with the same top-1 answer as the reference.
         passed_over: Why it does not serve; None for the one that does.
@@ -174,7 +179,7 @@ def measure(folder: Path, task: Task) -> Trial:
 def _try_engine(
     folder: Path, engine: EngineName, task: Task, real: Sentinels, *, pinned: bool
 ) -> Measurement:
-    threads = Threads(1, task.callers)
+    threads = Threads(1, task.callers, (task.max_batch_size,))
     try:
         runner = Runner.open(folder, task.device, threads, engine=engine, tried=True)
         shape = (task.max_batch_size, *real.images.shape[1:])
@@ -182,7 +187,7 @@ def _try_engine(
         logits, pace = _ask_everything(runner, real, task)
     except WeakspotError as error:
         # Float32 is what the bundle was made with: what fails there is the bundle's own fault.
-        if pinned or engine in {engines.REFERENCE, engines.CUDA}:
+        if pinned or engine == engines.REFERENCE:
             raise
         return Measurement(engine, passed_over=str(error))
     deviation = float(np.abs(logits - real.logits).max())
@@ -196,7 +201,7 @@ def _try_engine(
 def _ask_everything(
     runner: Runner, real: Sentinels, task: Task
 ) -> tuple[NDArray[np.float32], float]:
-    """Ask for one image after the other, by all callers, each image at least once.
+    """Ask for one image (on a GPU one batch) after the other, by all callers, each at least once.
 
     Returns:
         The logits, float32 (n, K), and the images per second.
@@ -205,6 +210,9 @@ def _ask_everything(
         BundleError: An answer is not the one that was stored; the runtime failed.
     """
     n = len(real.images)
+    size = task.max_batch_size if engines.is_on_gpu(runner.engine) else 1
+    all_rows = [np.arange(first, first + size) % n for first in range(0, n, size)]
+    batches = [real.images[rows] for rows in all_rows]
     allowed = sentinels.allowed_difference(exact=engines.is_exact(runner.engine))
     logits = np.empty_like(real.logits)
     ticket = itertools.count()
@@ -212,12 +220,12 @@ def _ask_everything(
 
     def ask() -> int:
         asked = 0
-        while (turn := next(ticket)) < n or time.monotonic() - begun < task.seconds:
-            row = slice(turn % n, turn % n + 1)
-            outputs = runner.run(real.images[row])
-            sentinels.check_answers(outputs, real.logits[row], runner.version, allowed)
-            logits[row] = outputs.logits
-            asked += 1
+        while (turn := next(ticket)) < len(batches) or time.monotonic() - begun < task.seconds:
+            rows = all_rows[turn % len(batches)]
+            outputs = runner.run(batches[turn % len(batches)])
+            sentinels.check_answers(outputs, real.logits[rows], runner.version, allowed)
+            logits[rows] = outputs.logits
+            asked += size
         return asked
 
     with ThreadPoolExecutor(task.callers) as pool:
@@ -234,10 +242,11 @@ def _explain(each: Measurement, best: Measurement) -> Measurement:
 
 def main(arguments: Sequence[str]) -> int:
     """Run in the child: take the limits on, try the bundle, print one JSON object."""
-    folder, task, limits = Path(arguments[0]), json.loads(arguments[1]), json.loads(arguments[2])
-    _take_limits(Limits(**limits), on_gpu=Task(**task).device != "cpu" and _sees_gpu())
+    folder, task = Path(arguments[0]), Task(**json.loads(arguments[1]))
+    on_gpu = engines.will_use_gpu(task.engine, task.device)
+    _take_limits(Limits(**json.loads(arguments[2])), on_gpu=on_gpu)
     try:
-        print(measure(folder, Task(**task)).to_json(), flush=True)  # noqa: T201 - the answer
+        print(measure(folder, task).to_json(), flush=True)  # noqa: T201 - the answer
     except (WeakspotError, MemoryError) as error:
         words = str(error) or f"{folder} needs more memory than the child may take"
         print(json.dumps({"error": words}), flush=True)  # noqa: T201 - likewise
@@ -251,10 +260,6 @@ def _take_limits(limits: Limits, *, on_gpu: bool) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     if not on_gpu:
         resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
-
-
-def _sees_gpu() -> bool:
-    return Path("/dev/nvidia0").exists()
 
 
 if __name__ == "__main__":

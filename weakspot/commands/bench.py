@@ -8,12 +8,12 @@ import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from core.bundle import files
-from core.bundle.engines import candidates
+from core.bundle import engines, files
 from service.batcher import available_cores
 from weakspot import bundle_choice, front
 from weakspot.engine_speed import (
     BATCH_SIZES,
+    GPU_BATCH_SIZES,
     Failure,
     Plan,
     Speed,
@@ -34,12 +34,14 @@ def bench(
     folder = bundle_choice.find(version, bundle)
     place = bundle_choice.known_device(device)
     one = bundle_choice.known_engine(engine)
-    names = (one,) if one else candidates(place)
-    threads = _thread_counts(available_cores())
-    plan = Plan(place, names, threads, seconds=seconds)
+    names = (one,) if one else engines.candidates(place)
+    cores = _thread_counts(available_cores())
+    callers = _thread_counts(engines.suited(one, place, cores=available_cores()).callers)
+    sizes = GPU_BATCH_SIZES if engines.will_use_gpu(one, place) else BATCH_SIZES
+    plan = Plan(place, names, callers, sizes, seconds)
     found: list[Speed] = []
     failures: list[Failure] = []
-    total = len(names) * len(threads) * len(BATCH_SIZES)
+    total = len(names) * len(callers) * len(sizes)
     with front.progress(as_json) as on_progress:
         for each in measure_engines(folder, plan):
             if isinstance(each, Failure):
@@ -47,7 +49,7 @@ def bench(
             else:
                 found.append(each)
             on_progress("timing", len(found), total)
-    decoding = list(measure_decoding(folder, threads, seconds))
+    decoding = list(measure_decoding(folder, cores, seconds))
     machine = {"processor": _processor(), "cores": available_cores()}
     front.emit(
         {
@@ -72,7 +74,8 @@ def _text(
     found: list[Speed], decoding: list[Speed], failures: list[Failure], title: str
 ) -> RenderableType:
     table = Table("images/s", "threads", title=title)
-    for size in BATCH_SIZES:
+    sizes = list(dict.fromkeys(each.batch_size for each in found))
+    for size in sizes:
         table.add_column(f"batch {size}", justify="right")
     for name, threads in dict.fromkeys((each.engine, each.threads) for each in found):
         rates = {
@@ -80,7 +83,7 @@ def _text(
             for each in found
             if (each.engine, each.threads) == (name, threads)
         }
-        cells = (f"{rates[size]:.1f}" if size in rates else "" for size in BATCH_SIZES)
+        cells = (f"{rates[size]:.1f}" if size in rates else "" for size in sizes)
         table.add_row(name, str(threads), *cells)
     for each in decoding:
         table.add_row(each.engine, str(each.threads), f"{each.images_per_s:.1f}")

@@ -12,14 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from core.bulk import parts, predicting
 from core.bulk.scoring import Pace
-from core.bundle import files
-from core.bundle.engines import EngineName, candidates
+from core.bundle import engines, files
+from core.bundle.engines import EngineName
 from service.batcher import available_cores
 from weakspot import bundle_choice, front
 from weakspot.bundle_choice import Wish
 
-_BATCH = {"cpu": 8, "cuda": 64}
-_CALLERS_ON_GPU = 2  # one computes while the other's answers are fetched
+_CPU_BATCH = 8  # nobody waits for a single answer, so a fuller call than the service makes
 
 
 def predict(
@@ -40,12 +39,12 @@ def predict(
     predicting.check(task)
     folder = bundle_choice.find(version, bundle)
     place = bundle_choice.known_device(device)
-    on_gpu = candidates(place)[0].startswith("onnxruntime-cuda")
-    cores = available_cores()
-    callers = _CALLERS_ON_GPU if on_gpu else cores
-    pace = Pace(batch or _BATCH["cuda" if on_gpu else "cpu"], callers, cores)
     chosen = bundle_choice.known_engine(engine) or _engine_before(task.out, folder)
-    runner = bundle_choice.open_runner(folder, Wish(place, chosen, callers, pace.batch_size))
+    cores = available_cores()
+    suited = engines.suited(chosen, place, cores=cores)
+    usual = suited.batch if engines.will_use_gpu(chosen, place) else _CPU_BATCH
+    pace = Pace(batch or usual, suited.callers, cores)
+    runner = bundle_choice.open_runner(folder, Wish(place, chosen, suited.callers, pace.batch_size))
     begun = time.monotonic()
     with _progress(transient=as_json) as on_progress:
         report = predicting.predict(runner, task, pace, on_progress=on_progress)

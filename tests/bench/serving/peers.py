@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -108,11 +108,13 @@ def http_alone(bundle: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def ours(home: Path, bundle: Path) -> Iterator[Running]:
+def ours(
+    home: Path, bundle: Path, options: Sequence[str] = (), extra: Mapping[str, str] | None = None
+) -> Iterator[Running]:
     """`weakspot serve` with its log, in a home that `prepare_home` made."""
     port = _free_port()
-    words = [sys.executable, "-m", "weakspot", "serve", "--port", str(port), "--json"]
-    extra = {"WEAKSPOT_HOME": str(home), "WEAKSPOT_LOG_LEVEL": "WARNING"}
+    words = [sys.executable, "-m", "weakspot", "serve", "--port", str(port), "--json", *options]
+    extra = {"WEAKSPOT_HOME": str(home), "WEAKSPOT_LOG_LEVEL": "WARNING", **(extra or {})}
     with _started(words, port, "/readyz", bundle, extra) as pid:
         yield Running("Weakspot", pid, port, "/v1/predict")
 

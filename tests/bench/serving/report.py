@@ -15,13 +15,14 @@ _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_b
 _OURS = ("fastapi", "uvicorn", "onnxruntime", "openvino", "pillow", "numpy", "psycopg")
 
 
-def write(path: Path, page: str) -> None:
+def write(path: Path, page: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
     """Put the page between its marks, leaving the rest of the file as it is."""
-    text = path.read_text(encoding="utf-8") if path.exists() else f"{_TITLE}{BEGIN}\n{END}\n"
-    if BEGIN not in text or END not in text:
-        text += f"\n{BEGIN}\n{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    path.write_text(f"{before}{BEGIN}\n{page}{END}{rest.partition(END)[2]}", encoding="utf-8")
+    begin, end = marks
+    text = path.read_text(encoding="utf-8") if path.exists() else f"{_TITLE}{begin}\n{end}\n"
+    if begin not in text or end not in text:
+        text += f"\n{begin}\n{end}\n"
+    before, _, rest = text.partition(begin)
+    path.write_text(f"{before}{begin}\n{page}{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
 def machine() -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Every runtime that can compute a bundle gives the same answers."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,19 @@ class TestOpenVino:
         runner.run(dog)
 
         np.testing.assert_array_equal(first.logits, before)
+
+    def test_answers_the_same_alone_and_beside_others(self, folder):
+        """A call without company takes all threads; it must not be another model."""
+        runner = Runner.open(folder, "cpu", Threads(1, 2), engine="openvino-fp32")
+        images = np.stack([_tensor(label, runner.recipe) for label in LABELS])
+        alone = runner.run(images)
+
+        with ThreadPoolExecutor(4) as callers:
+            beside = list(callers.map(lambda _: runner.run(images), range(64)))
+
+        for each in beside:
+            np.testing.assert_array_equal(each.logits, alone.logits)
+            np.testing.assert_array_equal(each.embedding, alone.embedding)
 
     def test_gives_exact_sums_in_a_coarse_precision(self, folder):
         """Probabilities of bfloat16 would add up to 0.99 in somebody's log."""
@@ -91,3 +106,29 @@ class TestOpenSession:
 
 def _tensor(label, recipe):
     return preprocess(picture(label), recipe)
+
+
+class TestSuited:
+    """How an engine is called where its owner set nothing."""
+
+    def test_is_a_thread_for_each_core_on_a_cpu(self):
+        """A batch of four is enough; a core computes one image as well as four."""
+        assert engines.suited(None, "cpu", cores=6) == engines.Suited(6, 4)
+        assert engines.suited("openvino-f16", "auto", cores=6) == engines.Suited(6, 4)
+
+    def test_is_two_callers_and_full_batches_on_a_gpu(self):
+        """Cores have nothing to do with it."""
+        assert engines.suited(engines.CUDA_HALF, "auto", cores=6) == engines.Suited(2, 64)
+        assert engines.suited(None, "cuda", cores=6) == engines.Suited(2, 64)
+
+
+class TestBatches:
+    """The sizes to warm an engine with."""
+
+    def test_are_all_of_them_on_a_cpu(self):
+        """A runtime there takes memory anew for each size it has not seen."""
+        assert engines.batches("onnxruntime-fp32", 4) == (1, 2, 3, 4)
+
+    def test_are_those_it_is_prepared_for_on_a_gpu(self):
+        """Every other size is padded to one of them."""
+        assert engines.batches(engines.CUDA, 64) == (1, 2, 4, 8, 16, 32, 64)

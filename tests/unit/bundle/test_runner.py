@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -16,11 +15,10 @@ from core.errors import BundleError, UsageError
 from core.images.decode import decode
 from core.images.preprocess import preprocess
 from tests import images
+from tests.gpu import HAS_GPU
 from tests.tiny import LABELS, forge, picture, tiny_bundle, tiny_model
 
 Alter = Callable[[onnx.ModelProto], object]
-
-HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
 @pytest.fixture(scope="module")
@@ -189,12 +187,12 @@ class TestOpen:
         predicted = outputs.probabilities.argmax(axis=1)
         assert np.array_equal(predicted, np.tile([0, 1, 0], 10))
 
-    @pytest.mark.skipif(HAS_CUDA, reason="this onnxruntime can use a GPU")
+    @pytest.mark.skipif(HAS_GPU, reason="there is a GPU here")
     def test_says_so_when_it_runs_on_the_cpu(self, shared):
         """`auto` may fall back, and never in silence."""
         assert Runner.open(shared, device="auto").device == "cpu"
 
-    @pytest.mark.skipif(HAS_CUDA, reason="this onnxruntime can use a GPU")
+    @pytest.mark.skipif(HAS_GPU, reason="there is a GPU here")
     def test_refuses_a_gpu_that_is_not_there(self, shared):
         """Ten times slower in silence is worse than a clear refusal."""
         with pytest.raises(BundleError, match="device cuda was asked for"):

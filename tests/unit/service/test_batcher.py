@@ -170,6 +170,97 @@ class TestBatcher:
         assert len(asyncio.run(stop_early())) == 5
 
 
+class TestCompany:
+    """A batcher in front of a GPU, which earns more by full batches."""
+
+    @staticmethod
+    def arrive(batcher: Batcher, runner: Runner, after_s: list[float]) -> float:
+        """Let one image arrive after each pause; return the seconds until all are answered."""
+        image = image_of(runner, "Dog")
+
+        async def one_by_one() -> float:
+            batcher.start()
+            begun = asyncio.get_running_loop().time()
+            waiting = []
+            for pause in after_s:
+                await asyncio.sleep(pause)
+                waiting.append(batcher.submit(runner, image))
+            await asyncio.gather(*waiting)
+            return asyncio.get_running_loop().time() - begun
+
+        seconds = asyncio.run(one_by_one())
+        batcher.stop()
+        return seconds
+
+    def test_waits_for_others_at_most_so_long(self, runners, sizes):
+        """Three that come within the wait share a call; the wait begins with the first."""
+        batcher = Batcher(
+            threads=2, max_batch_size=8, max_queue=8, on_batch=sizes.append, max_wait_ms=500
+        )
+
+        seconds = self.arrive(batcher, runners[0], [0, 0.05, 0.05])
+
+        assert sizes == [3]
+        assert 0.49 <= seconds < 2
+
+    def test_waits_no_longer_than_for_a_full_batch(self, runners, sizes):
+        """Nobody else would fit in."""
+        batcher = Batcher(
+            threads=2, max_batch_size=2, max_queue=8, on_batch=sizes.append, max_wait_ms=5_000
+        )
+
+        seconds = self.arrive(batcher, runners[0], [0, 0.02, 0, 0.02])
+
+        assert sizes == [2, 2]
+        assert seconds < 2
+
+    def test_never_waits_unless_told_to(self, runners, sizes):
+        """On a CPU company buys 4 % and costs every request in it time."""
+        batcher = Batcher(threads=1, max_batch_size=8, max_queue=8, on_batch=sizes.append)
+
+        self.arrive(batcher, runners[0], [0, 0.05, 0.05])
+
+        assert sizes == [1, 1, 1]
+
+    def test_does_not_wait_for_company_of_a_version_that_is_gone(self, runners, sizes):
+        """After a promotion all that come are the new version's."""
+        batcher = Batcher(
+            threads=1, max_batch_size=8, max_queue=8, on_batch=sizes.append, max_wait_ms=60_000
+        )
+        old, new = runners
+
+        async def promote() -> float:
+            batcher.start()
+            begun = asyncio.get_running_loop().time()
+            last = batcher.submit(old, image_of(old, "Dog"))
+            first = batcher.submit(new, image_of(new, "Dog"))
+            await last
+            seconds = asyncio.get_running_loop().time() - begun
+            await asyncio.to_thread(batcher.stop)
+            await first
+            return seconds
+
+        assert asyncio.run(promote()) < 5
+        assert sizes == [1, 1]
+
+    def test_answers_at_once_when_it_is_told_to_stop(self, runners, sizes):
+        """SIGTERM is no time to wait for others."""
+        batcher = Batcher(
+            threads=1, max_batch_size=8, max_queue=8, on_batch=sizes.append, max_wait_ms=60_000
+        )
+
+        async def stop_early() -> None:
+            batcher.start()
+            answer = batcher.submit(runners[0], image_of(runners[0], "Dog"))
+            await asyncio.sleep(0.05)
+            await asyncio.to_thread(batcher.stop)
+            await asyncio.wait_for(answer, 5)
+
+        asyncio.run(stop_early())
+
+        assert sizes == [1]
+
+
 class TestAvailableCores:
     """How many inference threads there should be."""
 
