@@ -7,10 +7,12 @@ beside the default; docs/settings.md and .env.example list all of them.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from dotenv import dotenv_values
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -69,11 +71,21 @@ class ServiceSettings(BaseSettings):
     """The service's knobs."""
 
     model_config = SettingsConfigDict(
-        env_prefix="WEAKSPOT_SERVICE_", env_file=".env", extra="ignore", frozen=True
+        env_prefix="WEAKSPOT_SERVICE_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Processes for HTTP and decoding before one for the model; 0: one for all.",
+    )
     require_keys: bool | None = Field(
         None,
         description="Whether callers need an API key; unset: on every address but a loopback one.",
@@ -87,17 +99,27 @@ class ServiceSettings(BaseSettings):
         "openvino-fp32",
         "openvino-bf16",
         "openvino-f16",
+        "onnxruntime-cuda-fp16",
         "onnxruntime-cuda-fp32",
     ] = Field("auto", description="What computes the model; `auto` measures and takes the fastest.")
     trial_s: float = Field(
         1.0, gt=0, le=60, description="How long each engine is timed when a version is loaded."
     )
-    max_batch_size: int = Field(
-        4, ge=1, le=256, description="Images per model call; a GPU earns 32 and more."
+    max_batch_size: int | None = Field(
+        None, ge=1, le=256, description="Images per model call; unset: 4 on a CPU, 64 on a GPU."
+    )
+    max_wait_ms: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        description="Longest wait of an image for others to fill its call; worth it on a GPU only.",
     )
     max_queue: int = Field(256, ge=1, description="Images waiting; beyond it HTTP 503.")
     threads: int = Field(
-        0, ge=0, le=256, description="Inference threads; 0 takes one per available core."
+        0,
+        ge=0,
+        le=256,
+        description="Inference threads; 0 takes one per available core, and two on a GPU.",
     )
     max_image_bytes: int = Field(10_000_000, ge=1, description="Larger uploads get HTTP 413.")
     max_image_pixels: int = Field(
@@ -128,6 +150,15 @@ class ServiceSettings(BaseSettings):
         ge=0,
         description="Room on the disk for predictions while Postgres is away; 0 for none.",
     )
+    monitor_hour_utc: int = Field(
+        2,
+        ge=0,
+        le=23,
+        validation_alias=AliasChoices(
+            "WEAKSPOT_SERVICE_MONITOR_HOUR_UTC", "WEAKSPOT_MONITOR_HOUR_UTC"
+        ),
+        description="Hour of the monitor, to notice when it is late; unset: the monitor's own.",
+    )
 
 
 class MonitorSettings(BaseSettings):
@@ -139,12 +170,18 @@ class MonitorSettings(BaseSettings):
 
     hour_utc: int = Field(2, ge=0, le=23, description="Hour at which the day before is examined.")
     per_class: int = Field(10, ge=1, description="Labelled images drawn per class and day.")
+    adaptive: bool = Field(
+        False, description="Half of them evenly, half to the classes with the most evidence."
+    )
     alarm_budget: float = Field(
         0.3, gt=0, description="False class-alarms allowed per 30 days, whole model."
     )
     floor: float = Field(0.80, gt=0, lt=1, description="Accuracy below which a class is weak.")
     drift_rows: int = Field(
-        2_000, ge=50, le=10_000, description="Predictions sampled for the drift check of a day."
+        5_000, ge=50, le=10_000, description="Predictions sampled for the drift check of a day."
+    )
+    report_days: int = Field(
+        30, ge=0, le=3650, description="Days that drift reports are kept, 4 MB each; 0 for none."
     )
     catch_up_days: int = Field(
         30, ge=0, description="Missed days that are caught up, oldest first."
@@ -154,6 +191,41 @@ class MonitorSettings(BaseSettings):
     cool_down_days: int = Field(
         3, ge=0, description="Days after a retraining of a class before the next."
     )
+
+
+class AlertSettings(BaseSettings):
+    """How messages about alerts are sent; whom to is in the alert rules, and begins with these."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WEAKSPOT_ALERTS_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    urls: SecretStr = Field(
+        SecretStr(""),
+        description="Who hears of alerts: addresses with blanks between, until the rules are set.",
+    )
+    secret: SecretStr = Field(
+        SecretStr(""),
+        description="What webhooks among them are signed with; 16 characters or more.",
+    )
+    quiet_hours: str = Field(
+        "",
+        description="When messages wait, like 22:00-07:00 Europe/Berlin, until the rules are set.",
+    )
+    networks: str = Field(
+        "", description="Networks that messages may go to though not public, like 10.1.0.0/16."
+    )
+    timeout_s: float = Field(15.0, gt=0, le=300, description="Longest time of one attempt.")
+    max_attempts: int = Field(
+        20, ge=1, le=1000, description="Attempts at a message before it is given up: half a day."
+    )
+    poll_s: float = Field(5.0, gt=0, description="How often the outbox is looked at.")
+
+
+def alert_variables() -> dict[str, str]:
+    """Return the variables that addresses in the alert rules may name: `.env`, then ours."""
+    named = {name: value or "" for name, value in dotenv_values(".env").items()} | os.environ
+    return {name: value for name, value in named.items() if name.startswith("WEAKSPOT_")}
 
 
 class TrainerSettings(BaseSettings):

@@ -2,11 +2,9 @@
 
 import contextlib
 import logging
-import os
-import socket
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +13,21 @@ from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp
 
-from core.bundle.trial import Task
 from core.clock import Clock, open_clock
 from core.errors import SchemaError, StoreError
 from core.settings import HomeSettings, ServiceSettings
 from core.store.database import open_database
-from service import auth, docs_page, oip, problems
+from service import alerts, auth, docs_page, furnishing, oip, problems
 from service.allocator import keep_small_blocks
-from service.batcher import Batcher, available_cores
-from service.bodies import BodyBudget
+from service.engine_link import EngineLink
+from service.engine_process import EngineProcess
 from service.http_protocol import Bounds
-from service.idempotency import Idempotency
-from service.keyring import Keyring, keys_are_needed, require_some_key
-from service.log_entry import Entry
-from service.log_store import LogStore
-from service.model_slot import ModelSlot, Serving
-from service.prediction_log import PredictionLog
-from service.predictor import Limits, Predictor
-from service.reloader import Loading, Reloader
-from service.replayer import Replayer
+from service.keyring import keys_are_needed, require_some_key
+from service.model_slot import ToldSlot
 from service.rooms import Rooms
 from service.routes import predict_router, router
 from service.server import Server, bind, make_room_for, stopping_on_signals, url_of
-from service.spool import Spool
 from service.telemetry import Envelope, Metrics
-from service.upkeep import Upkeep
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +41,8 @@ class _Service(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         rooms: Rooms = self.state.rooms
-        return Envelope(auth.Gate(super().build_middleware_stack(), rooms.keyring), rooms.metrics)
+        gate = auth.Gate(super().build_middleware_stack(), rooms.keyring, rooms.link)
+        return Envelope(gate, rooms.metrics)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -69,6 +58,7 @@ def create_app(
     clock: Clock,
     instance: str | None = None,
     home: Path | None = None,
+    link: EngineLink | None = None,
 ) -> FastAPI:
     """Return the service as an ASGI application; its lifespan starts and ends its threads.
 
@@ -78,17 +68,25 @@ def create_app(
         clock: Gives predictions their time.
         instance: Name of this service where it acknowledges loads; by default host and process.
         home: Folder whose disk must have room for the service to be ready.
+        link: The way to an engine process; None to have the model in this one.
     """
-    name = instance or f"{socket.gethostname()}-{os.getpid()}"
-    rooms = _furnish(settings, engine, clock, instance=name, home=home)
+    metrics = Metrics()
+    model = link or furnishing.engine_room(
+        settings, engine, clock, metrics=metrics, instance=instance
+    )
+    rooms = furnishing.furnish(settings, engine, clock, metrics=metrics, home=home, model=model)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        if link:
+            await link.attach()
         await run_in_threadpool(rooms.open)
         try:
             yield
         finally:
             await run_in_threadpool(rooms.close)
+            if link:
+                link.close()
 
     app = _Service(
         title="Weakspot",
@@ -110,6 +108,7 @@ def create_app(
         )
     )
     app.include_router(router)
+    app.include_router(alerts.router)
     app.include_router(oip.router)
     app.include_router(oip.infer_router(max_request_bytes=settings.max_request_bytes))
     problems.install(app)
@@ -131,7 +130,8 @@ def run(
         on_listening: Told the address as soon as requests are answered.
 
     Raises:
-        UsageError: The address cannot be listened on, or callers need keys and there are none.
+        UsageError: The address cannot be listened on, callers need keys and there are none, or
+            a front cannot start.
         SchemaError: The database needs `weakspot db upgrade` first.
         StoreError: The embedded database does not start, or the owner's stays away.
     """
@@ -147,7 +147,6 @@ def run(
             return
         if needs_keys:
             require_some_key(engine, host=settings.host, now=clock.now())
-        app = create_app(settings, engine=engine, clock=clock, home=home.home)
 
         def announce() -> None:
             address = url_of(listener)
@@ -155,6 +154,18 @@ def run(
             if on_listening:
                 on_listening(address)
 
+        if settings.workers:
+            metrics = Metrics()
+            EngineProcess(
+                furnishing.engine_room(settings, engine, clock, metrics=metrics, slot=ToldSlot()),
+                furnishing.plan(home, settings, engine),
+                listener=listener,
+                metrics=metrics,
+                stop=stop,
+                on_started=announce,
+            ).run()
+            return
+        app = create_app(settings, engine=engine, clock=clock, home=home.home)
         bounds = Bounds(max_connections=make_room_for(settings.max_connections))
         Server(app, stop=stop, drain_s=settings.drain_s, on_started=announce, bounds=bounds).run(
             [listener]
@@ -179,103 +190,3 @@ def _enter_database(
             _log.warning("waiting for the database: %s", error)
         stop.wait(_DATABASE_PAUSE_S)
     return None
-
-
-def _furnish(
-    settings: ServiceSettings, engine: Engine, clock: Clock, *, instance: str, home: Path | None
-) -> Rooms:
-    cores = settings.threads or available_cores()
-    metrics, slot = Metrics(), ModelSlot()
-    limits = Limits(
-        max_image_bytes=settings.max_image_bytes,
-        max_image_pixels=settings.max_image_pixels,
-        max_waiting=settings.max_queue,
-        max_decoding=cores,
-        timeout_s=settings.timeout_s,
-    )
-    batcher = Batcher(
-        threads=cores,
-        max_batch_size=settings.max_batch_size,
-        max_queue=settings.max_queue,
-        on_batch=metrics.batch_size.observe,
-    )
-    store = LogStore(engine)
-    spool = _spool(settings, home)
-    idempotency = Idempotency(store, patience_s=settings.timeout_s)
-    log = PredictionLog(
-        store,
-        spool,
-        max_waiting=2 * settings.max_queue,
-        on_spooling=idempotency.pin,
-        on_spooled=metrics.spooled.inc,
-    )
-    replayer = Replayer(store, spool, on_replayed=_unpin(idempotency))
-    predictor = Predictor(
-        slot=slot, batcher=batcher, log=log, limits=limits, clock=clock, metrics=metrics
-    )
-    bodies = BodyBudget(settings.max_inflight_bytes)
-    metrics.watch("weakspot_bodies_bytes", "Bytes of requests held in memory.", bodies.__len__)
-    metrics.watch("weakspot_queue_length", "Images waiting for a model call.", batcher.__len__)
-    metrics.watch("weakspot_log_queue_length", "Predictions waiting to be written.", log.__len__)
-    metrics.watch("weakspot_spool_predictions", "Predictions in the spool.", lambda: log.spooled)
-    metrics.watch("weakspot_spool_bytes", "Size of the spool.", lambda: spool.size if spool else 0)
-    metrics.watch(
-        "weakspot_postgres_away", "1 while predictions go to the spool.", lambda: bool(store.away)
-    )
-    metrics.watch("weakspot_images_inside", "Images being answered.", predictor.__len__)
-    task = Task(
-        device=settings.device,
-        callers=cores,
-        max_batch_size=settings.max_batch_size,
-        seconds=settings.trial_s,
-        engine=None if settings.engine == "auto" else settings.engine,
-    )
-    loading = Loading(instance, task, settings.reload_s)
-    return Rooms(
-        engine=engine,
-        clock=clock,
-        limits=limits,
-        bodies=bodies,
-        max_images=settings.max_images,
-        folders=(home,) if home else (),
-        slot=slot,
-        batcher=batcher,
-        store=store,
-        spool=spool,
-        replayer=replayer,
-        log=log,
-        idempotency=idempotency,
-        keyring=_keyring(settings, engine, clock),
-        predictor=predictor,
-        reloader=Reloader(engine, slot, loading=loading, clock=clock, on_load=_tell(metrics)),
-        upkeep=Upkeep(engine, clock=clock, retention_days=settings.retention_days),
-        metrics=metrics,
-    )
-
-
-def _keyring(settings: ServiceSettings, engine: Engine, clock: Clock) -> Keyring | None:
-    if not keys_are_needed(settings.host, settings.require_keys):
-        return None
-    return Keyring(engine, clock=clock, reload_s=settings.reload_s)
-
-
-def _spool(settings: ServiceSettings, home: Path | None) -> Spool | None:
-    if home is None or not settings.spool_bytes:
-        return None
-    return Spool(home / "spool", max_bytes=settings.spool_bytes)
-
-
-def _unpin(idempotency: Idempotency) -> Callable[[Sequence[Entry]], None]:
-    def on_replayed(entries: Sequence[Entry]) -> None:
-        idempotency.pin((entry.kept for entry in entries if entry.kept), False)
-
-    return on_replayed
-
-
-def _tell(metrics: Metrics) -> Callable[[Serving | None], None]:
-    def on_load(serving: Serving | None) -> None:
-        metrics.loaded(ok=serving is not None)
-        if serving:
-            metrics.serving(serving.name, serving.runner.version, serving.trial)
-
-    return on_load

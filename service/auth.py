@@ -30,7 +30,7 @@ from core.errors import (
 from core.store.keys import Key
 from service import problems
 from service.keyring import Keyring
-from service.rates import Allowance, Buckets, Lockouts, network_of
+from service.rates import Allowance, LocalTally, Tally, network_of
 
 Needed = Literal["predict", "read", "label", "admin"]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -112,22 +112,13 @@ class Gate:
     Args:
         app: What is behind the gate.
         keyring: The keys; None where none are needed.
-        buckets: Counts requests of a key.
-        lockouts: Counts wrong keys of an address.
+        tally: Counts requests of a key, and wrong keys of an address.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        keyring: Keyring | None,
-        *,
-        buckets: Buckets | None = None,
-        lockouts: Lockouts | None = None,
-    ) -> None:
+    def __init__(self, app: ASGIApp, keyring: Keyring | None, tally: Tally | None = None) -> None:
         self._app = app
         self._keyring = keyring
-        self._buckets = buckets or Buckets()
-        self._lockouts = lockouts or Lockouts()
+        self._tally = tally or LocalTally()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or hand it on."""
@@ -140,8 +131,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
         try:
-            key = self._recognise(self._keyring, scope)
-            allowance = self._count(key)
+            key = await self._recognise(self._keyring, scope)
+            allowance = await self._count(key)
         except WeakspotError as error:
             await _refuse(error, scope, receive, send)
             return
@@ -155,7 +146,7 @@ class Gate:
         else:
             await _refuse(_too_often(allowance), scope, receive, send)
 
-    def _recognise(self, keyring: Keyring, scope: Scope) -> Key | None:
+    async def _recognise(self, keyring: Keyring, scope: Scope) -> Key | None:
         """Return the key of a request; None for a stranger at an open path.
 
         A known key counts from a locked address, too: behind one proxy or one container network
@@ -168,28 +159,27 @@ class Gate:
         if not keyring.is_known and not may_pass:
             raise StoreError("the API keys have not been read yet")
         if sent and keyring.is_known:
-            self._suspect(keyring, scope, may_pass=may_pass)
+            await self._suspect(keyring, scope, may_pass=may_pass)
         if may_pass:
             return None
         raise AuthenticationError(_BAD_KEY if sent else _NO_KEY)
 
-    def _suspect(self, keyring: Keyring, scope: Scope, *, may_pass: bool) -> None:
+    async def _suspect(self, keyring: Keyring, scope: Scope, *, may_pass: bool) -> None:
         client = scope.get("client")
         address = network_of(client[0]) if client else "unknown"
-        wait_s = self._lockouts.wait_s(address)
-        if not wait_s:
-            if self._lockouts.wrong(address):
-                keyring.locked_out(address)
-        elif not may_pass:
+        wait_s, locked = await self._tally.guess(address)
+        if locked:
+            keyring.locked_out(address)
+        if wait_s and not may_pass:
             raise RateLimitedError(
                 f"too many wrong API keys came from your address; try again in {wait_s} s",
                 retry_after_s=wait_s,
             )
 
-    def _count(self, key: Key | None) -> Allowance | None:
+    async def _count(self, key: Key | None) -> Allowance | None:
         if key is None or key.per_minute is None:
             return None
-        return self._buckets.take(key.id, key.per_minute)
+        return await self._tally.take(key.id, key.per_minute)
 
 
 def describe(app: FastAPI, document: dict[str, Any], *, keys_needed: bool) -> None:

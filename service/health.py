@@ -10,6 +10,7 @@ from core.errors import StoreError
 from core.store.database import require_schema
 from service.rooms import Rooms
 from service.schemas import Check, Readiness
+from service.upkeep import Upkeep
 
 _LEAST_FREE_BYTES = 100_000_000
 
@@ -24,8 +25,12 @@ def readiness(rooms: Rooms) -> Readiness:
         "disk": _disk(rooms.folders),
         "log": _log(rooms),
     }
+    if rooms.upkeep:
+        checks["monitor"] = _monitor(rooms.upkeep)
     # Without Postgres predictions are answered all the same, while the log takes them.
-    needed = checks.keys() if database.ok else checks.keys() - {"database", "migrations"}
+    # And a late monitor is no reason to send callers away.
+    spared = {"monitor"} if database.ok else {"monitor", "database", "migrations"}
+    needed = checks.keys() - spared
     return Readiness(ready=all(checks[name].ok for name in needed), checks=checks)
 
 
@@ -39,6 +44,11 @@ def _database(rooms: Rooms) -> Check:
 def _log(rooms: Rooms) -> Check:
     state = rooms.log.state()
     return Check(ok=state.ok, detail=state.detail)
+
+
+def _monitor(upkeep: Upkeep) -> Check:
+    late = upkeep.late.to_text()
+    return Check(ok=not late, detail=late or "examines the days in time")
 
 
 def _migrations(rooms: Rooms) -> Check:

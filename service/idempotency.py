@@ -2,8 +2,9 @@
 
 The first request with a key is answered; those that come meanwhile wait for it. Afterwards the
 answer stands beside its prediction in Postgres, for a day, and the last ones in memory too. While
-Postgres is away, keys are known that were used in this process lately or lie in its spool; one
-that only Postgres remembers counts as new, because the service goes on answering.
+Postgres is away, keys are known that were used in this service lately or lie in its spool; one
+that only Postgres remembers counts as new, because the service goes on answering. Where a service
+has several fronts, they take turns with a key, and tell each other what they know.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 from starlette.concurrency import run_in_threadpool
 
@@ -30,6 +33,21 @@ _MOST_RECENT = 10_000
 _MOST_SPOOLED = 50_000
 
 _Place = tuple[str, str]
+
+# What has become of an answer: given, and safe in Postgres; in the spool; there no more.
+State = Literal["recent", "pinned", "unpinned"]
+
+
+class Others(Protocol):
+    """The other fronts of a service."""
+
+    def turn(self, place: tuple[str, str]) -> AbstractAsyncContextManager[None]:
+        """Be the only front that deals with a key, for a while."""
+        ...
+
+    def share(self, kept: list[Kept], state: State) -> None:
+        """Tell them what is known of keys; called by any thread."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +89,12 @@ class Idempotency:
     Args:
         store: Where the answers of all processes are.
         patience_s: How long a request waits for an earlier one with its key.
+        others: The other fronts; None where there are none.
     """
 
-    def __init__(self, store: LogStore, *, patience_s: float) -> None:
+    def __init__(self, store: LogStore, *, patience_s: float, others: Others | None = None) -> None:
         self._store = store
+        self._others = others
         self._patience_s = patience_s
         self._inside: dict[_Place, _Inside] = {}
         self._recent: OrderedDict[_Place, Kept] = OrderedDict()
@@ -96,22 +116,38 @@ class Idempotency:
         """
         inside = await self._enter(asked)
         try:
-            kept = await self._known(asked)
-            if kept is not None:
-                return kept, True
-            try:
-                kept = await make()
-            except ConflictError:
-                # Another process took the key between our look and our commit.
-                kept = await self._known(asked)
-                if kept is None:
-                    raise
-                return kept, True
-            self._remember(kept)
-            return kept, False
+            async with AsyncExitStack() as stack:
+                await self._take_turn(asked, stack)
+                return await self._answer_once(asked, make)
         finally:
             del self._inside[asked.place]
             inside.done.set()
+
+    async def _answer_once(
+        self, asked: Identity, make: Callable[[], Awaitable[Kept]]
+    ) -> tuple[Kept, bool]:
+        kept = await self._known(asked)
+        if kept is not None:
+            return kept, True
+        try:
+            kept = await make()
+        except ConflictError:
+            # Another service took the key between our look and our commit.
+            kept = await self._known(asked)
+            if kept is None:
+                raise
+            return kept, True
+        self._tell([kept], "recent")
+        return kept, False
+
+    async def _take_turn(self, asked: Identity, stack: AsyncExitStack) -> None:
+        if self._others is None:
+            return
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await stack.enter_async_context(self._others.turn(asked.place))
+        except TimeoutError as error:
+            raise _still_inside() from error
 
     async def _enter(self, asked: Identity) -> _Inside:
         """Wait until no other request with the key is inside, and be the one that is."""
@@ -121,9 +157,7 @@ class Idempotency:
                     _check(asked, other.request_sha256)
                     await other.done.wait()
         except TimeoutError as error:
-            raise OverloadedError(
-                f"an earlier request with this {HEADER} is still being answered; try again"
-            ) from error
+            raise _still_inside() from error
         inside = self._inside[asked.place] = _Inside(asked.request_sha256)
         return inside
 
@@ -141,20 +175,34 @@ class Idempotency:
             )
         return kept
 
-    def _remember(self, kept: Kept) -> None:
-        with self._lock:
-            self._recent[kept.caller, kept.key] = kept
-            if len(self._recent) > _MOST_RECENT:
-                self._recent.popitem(last=False)
-
     def pin(self, kept: Iterable[Kept], pinned: bool = True) -> None:
         """Remember what is in the spool, or forget what is not any more; called by any thread."""
+        self._tell(list(kept), "pinned" if pinned else "unpinned")
+
+    def hear(self, kept: Iterable[Kept], state: State) -> None:
+        """Remember, or forget, what others know; called by any thread."""
         with self._lock:
             for each in kept:
-                if pinned:
-                    self._spooled[each.caller, each.key] = each
+                place = each.caller, each.key
+                if state == "recent":
+                    self._recent[place] = each
+                elif state == "pinned":
+                    self._spooled[place] = each
                 else:
-                    self._spooled.pop((each.caller, each.key), None)
+                    self._spooled.pop(place, None)
+            while len(self._recent) > _MOST_RECENT:
+                self._recent.popitem(last=False)
+
+    def _tell(self, kept: list[Kept], state: State) -> None:
+        self.hear(kept, state)
+        if self._others and kept:
+            self._others.share(kept, state)
+
+
+def _still_inside() -> OverloadedError:
+    return OverloadedError(
+        f"an earlier request with this {HEADER} is still being answered; try again"
+    )
 
 
 def _check(asked: Identity, request_sha256: bytes) -> None:

@@ -41,7 +41,7 @@ def encode(entry: Entry) -> bytes:
     """
     content: dict[str, Any] = {}
     if entry.kept is not None:
-        content["kept"] = _kept_to_json(entry.kept)
+        content["kept"] = kept_to_json(entry.kept)
     content["prediction"] = _prediction_to_json(entry.prediction)
     try:
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -64,7 +64,7 @@ def decode(payload: bytes) -> Entry:
         kept = content.get("kept")
         return Entry(
             _prediction_from_json(content["prediction"]),
-            _kept_from_json(kept) if kept is not None else None,
+            kept_from_json(kept) if kept is not None else None,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an entry of this release: {error!r}") from error
@@ -96,7 +96,8 @@ def _prediction_from_json(content: dict[str, Any]) -> Prediction:
     return Prediction(**known)
 
 
-def _kept_to_json(kept: Kept) -> dict[str, Any]:
+def kept_to_json(kept: Kept) -> dict[str, Any]:
+    """Return what is kept of an answer, as JSON holds it."""
     return {
         "caller": kept.caller,
         "key": kept.key,
@@ -107,7 +108,8 @@ def _kept_to_json(kept: Kept) -> dict[str, Any]:
     }
 
 
-def _kept_from_json(content: dict[str, Any]) -> Kept:
+def kept_from_json(content: dict[str, Any]) -> Kept:
+    """Return what `kept_to_json` was given."""
     return Kept(
         caller=content["caller"],
         key=content["key"],

@@ -6,12 +6,49 @@ of its picture all belong to one version, whatever is promoted meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
-from core.bundle.runner import Runner
+from core.bundle.manifest import Manifest
 from core.bundle.trial import Trial
 from core.errors import BundleError
+from core.images.preprocess import Recipe
+
+
+class Described(Protocol):
+    """What is known of a version by those who do not run it themselves."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says about itself."""
+        ...
+
+    @property
+    def engine(self) -> str:
+        """What computes it, really."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of the outputs."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """The version that answers."""
+        ...
+
+    @property
+    def recipe(self) -> Recipe:
+        """How a picture becomes this model's input."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +56,14 @@ class Serving:
     """A version, loaded and warm.
 
     Attributes:
-        runner: What answers.
+        runner: What answers; the batcher of this process takes it.
         trial: Why it is computed by the engine that it is.
         name: Name of the model that it is a version of.
         digest: Of its bundle, as registered.
         loaded_at: Since when it serves here.
     """
 
-    runner: Runner
+    runner: Described
     trial: Trial
     name: str
     digest: str
@@ -63,6 +100,35 @@ class ModelSlot:
         """Let another version serve from the next request on."""
         self._serving = serving
 
+    def empty(self, reason: str) -> None:
+        """Let nothing serve any more, and say why."""
+        self._serving = None
+        self.explain(reason)
+
     def explain(self, reason: str) -> None:
         """Say why nothing serves, for as long as nothing does."""
         self.reason = reason
+
+
+class ToldSlot(ModelSlot):
+    """A slot whose changes are told.
+
+    Attributes:
+        on_change: Told of a version that serves from now on, or of the reason why none does.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_change: Callable[[Serving | str], None] = lambda _: None
+
+    def swap(self, serving: Serving) -> None:
+        """Let another version serve from the next request on."""
+        super().swap(serving)
+        self.on_change(serving)
+
+    def explain(self, reason: str) -> None:
+        """Say why nothing serves, for as long as nothing does."""
+        changed = reason != self.reason
+        super().explain(reason)
+        if changed:
+            self.on_change(reason)

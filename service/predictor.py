@@ -27,7 +27,7 @@ from core.images.picture import as_pillow
 from core.images.preprocess import Recipe, preprocess
 from core.store.idempotency import Kept
 from core.store.predictions import Prediction, new_id
-from service.batcher import Batcher, Outcome
+from service.batcher import AnyBatcher, Outcome
 from service.model_slot import ModelSlot, Serving
 from service.pixel_budget import PixelBudget
 from service.prediction_log import Logged, PredictionLog
@@ -43,6 +43,7 @@ class Limits:
     Attributes:
         max_image_bytes: Of one image as sent.
         max_image_pixels: Of one image, decoded.
+        max_pixels: Of all images decoded at one moment; a larger one is decoded alone.
         max_waiting: Images on their way through the service at one moment.
         max_decoding: Images decoded at one moment.
         timeout_s: From the whole image received to its answer.
@@ -50,6 +51,7 @@ class Limits:
 
     max_image_bytes: int
     max_image_pixels: int
+    max_pixels: int
     max_waiting: int
     max_decoding: int
     timeout_s: float
@@ -122,7 +124,7 @@ class Predictor:
         self,
         *,
         slot: ModelSlot,
-        batcher: Batcher,
+        batcher: AnyBatcher,
         log: PredictionLog,
         limits: Limits,
         clock: Clock,
@@ -134,7 +136,7 @@ class Predictor:
         self._limits = limits
         self._clock = clock
         self._metrics = metrics
-        self._pixels = PixelBudget(2 * limits.max_image_pixels)
+        self._pixels = PixelBudget(limits.max_pixels)
         self._pool = ThreadPoolExecutor(limits.max_decoding, thread_name_prefix="decode")
         self._inside = 0
 

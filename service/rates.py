@@ -1,7 +1,8 @@
 """How often a caller may ask, and how often an address may guess.
 
-Both are counted in this process alone: behind a balancer, N services allow a key N times its
-rate. Memory is bounded by the number of keys, and by a limit on the addresses remembered.
+Both are counted for one service, in one of its processes: behind a balancer, N services allow a
+key N times its rate. Memory is bounded by the number of keys, and by a limit on the addresses
+remembered.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 Tick = Callable[[], float]
 
@@ -123,6 +125,51 @@ class Lockouts:
             return False
         found.since, found.locked = now, True
         return True
+
+
+class Tally(Protocol):
+    """Counts for all processes of a service."""
+
+    async def take(self, key: str, per_minute: int) -> Allowance:
+        """Take one request of a key."""
+        ...
+
+    async def guess(self, address: str) -> tuple[int, bool]:
+        """Note a wrong key; return for how long its address is locked out, and if from now on."""
+        ...
+
+
+class LocalTally:
+    """Counts in this process.
+
+    Args:
+        tick: Seconds on a clock that never goes back.
+    """
+
+    def __init__(self, tick: Tick = time.monotonic) -> None:
+        self._buckets = Buckets(tick)
+        self._lockouts = Lockouts(tick=tick)
+
+    async def take(self, key: str, per_minute: int) -> Allowance:
+        """Take one request out of a key's bucket, if there is one in it."""
+        return self.take_now(key, per_minute)
+
+    async def guess(self, address: str) -> tuple[int, bool]:
+        """Note a wrong key of an address, unless that is locked out already.
+
+        Returns:
+            For how many whole seconds it was locked out before, and whether it is from now on.
+        """
+        return self.guess_now(address)
+
+    def take_now(self, key: str, per_minute: int) -> Allowance:
+        """Do what `take` does, without waiting for a turn."""
+        return self._buckets.take(key, per_minute)
+
+    def guess_now(self, address: str) -> tuple[int, bool]:
+        """Do what `guess` does, without waiting for a turn."""
+        wait_s = self._lockouts.wait_s(address)
+        return wait_s, not wait_s and self._lockouts.wrong(address)
 
 
 def network_of(address: str) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from core.clock import Clock
-from service.batcher import Batcher
+from service.batcher import AnyBatcher
 from service.bodies import BodyBudget
+from service.engine_link import EngineLink
 from service.idempotency import Idempotency
 from service.keyring import Keyring
 from service.log_store import LogStore
@@ -43,9 +44,10 @@ class Rooms:
         idempotency: Answers a key once.
         keyring: Knows the callers; None where they need no keys.
         predictor: Takes an image through all of them.
-        reloader: Follows the champion.
-        upkeep: Looks after the log's partitions.
-        metrics: The service's own numbers.
+        reloader: Follows the champion; None in a front, whose engine process does.
+        upkeep: Looks after the log's partitions; likewise.
+        metrics: This process' own numbers.
+        link: The way to the engine process; None where this process is everything.
     """
 
     engine: Engine
@@ -55,7 +57,7 @@ class Rooms:
     max_images: int
     folders: tuple[Path, ...]
     slot: ModelSlot
-    batcher: Batcher
+    batcher: AnyBatcher
     store: LogStore
     spool: Spool | None
     replayer: Replayer
@@ -63,9 +65,10 @@ class Rooms:
     idempotency: Idempotency
     keyring: Keyring | None
     predictor: Predictor
-    reloader: Reloader
-    upkeep: Upkeep
+    reloader: Reloader | None
+    upkeep: Upkeep | None
     metrics: Metrics
+    link: EngineLink | None = None
 
     def open(self) -> None:
         """Start every thread; what serves is loaded before this returns, if it can be."""
@@ -74,17 +77,22 @@ class Rooms:
         self.batcher.start()
         self.store.start()
         if self.spool:
-            self.idempotency.pin(entry.kept for entry in self.spool.look_through() if entry.kept)
+            found = (entry.kept for entry in self.spool.look_through() if entry.kept)
+            self.idempotency.hear(found, "pinned")
         self.log.start()
         self.replayer.start()
-        self.reloader.look()
-        self.reloader.start()
-        self.upkeep.start()
+        if self.reloader:
+            self.reloader.look()
+            self.reloader.start()
+        if self.upkeep:
+            self.upkeep.start()
 
     def close(self) -> None:
         """End every thread, after what was accepted is answered and written."""
-        self.reloader.stop()
-        self.upkeep.stop()
+        if self.reloader:
+            self.reloader.stop()
+        if self.upkeep:
+            self.upkeep.stop()
         self.predictor.stop()
         self.batcher.stop()
         self.log.stop()

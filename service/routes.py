@@ -306,9 +306,13 @@ async def readyz(rooms: InRooms, request: Request) -> Response:
 
 @router.get("/metrics", tags=["operation"], response_class=Response)
 @needs("read")
-def metrics(rooms: InRooms) -> Response:
-    """Show the service's own numbers, for Prometheus."""
-    return Response(rooms.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+async def metrics(rooms: InRooms) -> Response:
+    """Show the service's own numbers, for Prometheus; those of all its processes together."""
+    if rooms.link:
+        page = await rooms.link.metrics()
+    else:
+        page = await run_in_threadpool(rooms.metrics.render)
+    return Response(page, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @router.get("/", include_in_schema=False)
@@ -346,11 +350,11 @@ def _log_of(rooms: Rooms) -> Generator[Connection]:
         with transaction(rooms.engine) as connection:
             yield connection
     except NotFoundError as error:
-        if not rooms.log.spooled:
+        # Another process of this service may have spooled it: the folder is all of theirs.
+        if not (rooms.spool and rooms.spool.size):
             raise
         raise OverloadedError(
-            f"{error}; but {rooms.log.spooled} predictions are still spooled, try again when they "
-            "are stored",
+            f"{error}; but some predictions are still spooled, try again when they are stored",
             retry_after_s=5,
         ) from error
 

@@ -73,6 +73,11 @@ class Spool:
             ) from error
 
     @property
+    def counts(self) -> dict[str, int]:
+        """Predictions in each segment, as far as this process knows."""
+        return self._counts.copy()
+
+    @property
     def predictions(self) -> int:
         """Predictions that wait here, as far as this process knows."""
         return sum(self._counts.copy().values())
@@ -147,8 +152,10 @@ class Spool:
 
     def waiting(self) -> list[Path]:
         """Return the segments that this process does not write, oldest first."""
-        own = self._segment
+        own, counted = self._segment, set(self._counts.copy())
         paths = sorted(self._folder.glob(f"*{SUFFIX}"))
+        for gone in counted - {path.name for path in paths}:
+            self._counts.pop(gone, None)  # replayed by another process
         return [path for path in paths if own is None or path != own.path]
 
     @contextlib.contextmanager

@@ -1,7 +1,11 @@
-"""Keeps the prediction log's days in order: partitions made ahead, old ones dropped.
+"""Keeps the prediction log's days in order, and notices when nobody examines them.
 
-It runs at the start, every hour, and whenever the clock reaches another day. When it cannot,
-nothing is lost: rows of a day without a partition wait in the default one.
+Partitions are made ahead and old ones dropped: at the start, every hour, and whenever the clock
+reaches another day. When that fails nothing is lost: rows of a day without a partition wait in the
+default one.
+
+Every five minutes it is asked which days the monitor should have examined by now. A monitor that
+is dead cannot say so itself.
 """
 
 from __future__ import annotations
@@ -15,14 +19,16 @@ from sqlalchemy import Engine
 
 from core.clock import Clock
 from core.errors import WeakspotError
-from core.store import idempotency
+from core.store import due, idempotency
 from core.store.database import transaction
+from core.store.due import Look
 from core.store.partitions import drop_partitions_before, ensure_partitions
 
 _log = logging.getLogger(__name__)
 
 _EVERY_S = 3600.0
 _AGAIN_S = 30.0  # after a failure
+_LATE_S = 300.0  # between two looks for a monitor that is late
 _LOOK_S = 1.0  # how often the clock is asked for the day
 _DAYS_AHEAD = 7
 _ANSWERS_KEPT = timedelta(hours=24)  # under their Idempotency-Key
@@ -30,18 +36,26 @@ _PIECE = 5_000
 
 
 class Upkeep:
-    """The thread that looks after the prediction log's partitions.
+    """The thread that looks after the prediction log's partitions, and after the monitor.
 
     Args:
         engine: Where the log is.
         clock: Says which day it is.
         retention_days: Days of predictions that are kept.
+        monitor_hour_utc: Hour at which the monitor examines the day before.
+
+    Attributes:
+        late: What the last look for a late monitor found.
     """
 
-    def __init__(self, engine: Engine, *, clock: Clock, retention_days: int) -> None:
+    def __init__(
+        self, engine: Engine, *, clock: Clock, retention_days: int, monitor_hour_utc: int = 2
+    ) -> None:
         self._engine = engine
         self._clock = clock
         self._retention_days = retention_days
+        self._monitor_hour_utc = monitor_hour_utc
+        self.late = Look(())
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="upkeep", daemon=True)
 
@@ -71,6 +85,19 @@ class Upkeep:
         if dropped:
             _log.info("dropped the predictions of %d days before %s", len(dropped), oldest)
 
+    def look_for_the_monitor(self) -> None:
+        """Raise the alert that days have not been examined in time, or resolve it.
+
+        Raises:
+            StoreError: Postgres is away.
+        """
+        with transaction(self._engine) as connection:
+            self.late = due.look(connection, self._clock.now(), hour_utc=self._monitor_hour_utc)
+        if self.late.raised:
+            _log.error("the monitor is late: %s", self.late.to_text())
+        if self.late.resolved:
+            _log.info("the monitor is no longer late")
+
     def _forget_answers(self) -> None:
         moment = self._clock.now() - _ANSWERS_KEPT
         forgotten = _PIECE
@@ -81,6 +108,8 @@ class Upkeep:
     def _work(self) -> None:
         done_on: date | None = None
         next_s = 0.0
+        # Not at once: a monitor that is started with this service needs a while to catch up.
+        next_look_s = time.monotonic() + _LATE_S
         while not self._stopping.is_set():
             try:
                 today = self._clock.now().date()
@@ -88,6 +117,9 @@ class Upkeep:
                     done_on, next_s = today, time.monotonic() + _AGAIN_S
                     self.run_once()
                     next_s = time.monotonic() + _EVERY_S
+                if time.monotonic() >= next_look_s:
+                    next_look_s = time.monotonic() + _LATE_S
+                    self.look_for_the_monitor()
             except WeakspotError as error:
                 _log.warning("the prediction log's days could not be looked after: %s", error)
             except Exception:

@@ -77,12 +77,19 @@ def own_postgres() -> Iterator[tuple[embedded.EmbeddedPostgres, Path]]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def start(url: str, home: Path) -> subprocess.Popen[str]:
-    """Start the service as a process of its own, on a free port."""
+def start(url: str, home: Path, **knobs: object) -> subprocess.Popen[str]:
+    """Start the service as a process of its own, on a free port.
+
+    Args:
+        url: Of its database.
+        home: Any folder.
+        knobs: Service settings that differ from the defaults.
+    """
     environment = os.environ | {
         "WEAKSPOT_HOME": str(home),
         "WEAKSPOT_DATABASE_URL": url,
         "WEAKSPOT_SERVICE_PORT": "0",
+        **{f"WEAKSPOT_SERVICE_{name.upper()}": str(value) for name, value in knobs.items()},
     }
     return subprocess.Popen(
         [sys.executable, "-m", "service"], env=environment, stderr=subprocess.PIPE, text=True
@@ -90,9 +97,9 @@ def start(url: str, home: Path) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def program(url: str, home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def program(url: str, home: Path, **knobs: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run the service as a process of its own; gives it and its address."""
-    process = start(url, home)
+    process = start(url, home, **knobs)
     assert process.stderr is not None
     try:
         line = next(line for line in process.stderr if "listening on" in line)

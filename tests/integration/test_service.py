@@ -1,14 +1,16 @@
 """The HTTP interface, over a real port, a real Postgres and a real model."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
+import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from core.store import predictions, registry
+from core.store import draws, registry
 from core.store.database import transaction
 from tests.images import animated_gif, jpeg, png, webp
 from tests.pool import FIRST_DAY, add_pictures, register
@@ -66,9 +68,10 @@ class TestPredict:
         assert row["descriptors"]["aspect"] == 1
         assert row["latency_ms"] > 0
         with transaction(engine) as connection:
-            (kept,) = predictions.sample(connection, predictions.Filter(), limit=9, salt="")
-        assert kept.embedding is not None
-        assert kept.embedding.shape == (256,)
+            today = datetime.fromisoformat(row["at"]).date()
+            kept = draws.draw(connection, today, "v1", {"Dog": 1}, limit=9, salt="")
+        assert np.isfinite(kept.embedding).all()
+        assert kept.embedding.shape == (1, 256)
 
     def test_takes_a_form_as_well(self, service: httpx.Client):
         """A browser's upload and a raw body are one request."""
@@ -340,6 +343,7 @@ class TestOperation:
             "model": True,
             "disk": True,
             "log": True,
+            "monitor": True,  # it is first looked for when the service has run for a while
         }
         assert service.get("/healthz").json() == {"alive": True}
 

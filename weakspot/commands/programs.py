@@ -1,10 +1,10 @@
-"""`weakspot up | serve | monitor | worker | dashboard | demo`: the programs themselves."""
+"""`weakspot up | serve | worker | dashboard | demo`: the programs themselves."""
 
 from typing import Annotated
 
 import typer
 
-from core.settings import DashboardSettings, MonitorSettings, ServiceSettings, TrainerSettings
+from core.settings import DashboardSettings, ServiceSettings, TrainerSettings
 from weakspot import front
 
 Json = Annotated[
@@ -16,19 +16,24 @@ Port = Annotated[
 ]
 
 
-def serve(host: Host = None, port: Port = None, as_json: Json = False) -> None:
+def serve(
+    host: Host = None,
+    port: Port = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=64,
+            help="Processes for HTTP and decoding before one for the model; 0: one for all.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Answer predictions over HTTP, and keep each one."""
     from service import app
 
-    settings = front.read(ServiceSettings, host=host, port=port)
+    settings = front.read(ServiceSettings, host=host, port=port, workers=workers)
     app.run(front.settings(), settings, on_listening=lambda url: _announce(url, as_json))
-
-
-def monitor() -> None:
-    """Examine every class every day, at the hour that is set."""
-    from monitor.__main__ import run
-
-    run(front.settings(), front.read(MonitorSettings))
 
 
 def worker() -> None:
