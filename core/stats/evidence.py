@@ -3,11 +3,12 @@
 A day of n images with k right answers is a bet against "right with probability r or more",
 placed at several alternatives at once and started anew each day (the Shiryaev-Roberts
 recursion of an e-detector). While the class is healthy, E minus the days counted is a
-supermartingale, so a healthy class reaches c at most T / c times in T days.
+supermartingale, so a healthy class reaches c at most T / c times in T days, whatever the
+alternatives and their weights, as long as both are fixed beforehand.
 
 This module is the arithmetic, for whoever keeps the state as rows; core.stats.sequential
 keeps it in a detector. Images are taken as independent given the past; bursts of
-near-duplicates need another bet. Results repeat bit for bit on one machine and numpy.
+near-duplicates need core.stats.day_bet. Results repeat bit for bit on one machine and numpy.
 
 References:
     Shin, Ramdas, Rinaldo (2022-24), E-detectors: a Nonparametric Framework for
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 # Alternatives q as shares of the reference r: a drop of 3 % of it up to one of 70 %.
 RATIOS = (0.97, 0.94, 0.89, 0.82, 0.72, 0.60, 0.45, 0.30)
+# How much of the evidence is each alternative's; most goes where a drop is neither plain
+# in a day whatever one does nor hopeless (docs/adr/0017-weights-of-the-alternatives.md).
+WEIGHTS = (0.08, 0.16, 0.28, 0.28, 0.12, 0.04, 0.02, 0.02)
 # The same for the chance of a mistake, as shares of 1 - level: what recovery makes of it.
 RATIOS_UP = (0.90, 0.80, 0.70, 0.60, 0.50, 0.40, 0.25, 0.10)
 _LARGEST_LOG = math.log(np.finfo(np.float64).max)
@@ -73,9 +77,10 @@ def step(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return log M after one more day, and the evidence E against "p >= reference".
 
-    M_g <- (M_g + 1) L_g(day) and E = mean_g M_g, where one right answer multiplies L_g by
-    q/r and one wrong answer by (1 - q)/(1 - r), for the alternative q = ratio_g * r. No reset
-    happens here: where E reaches the threshold, the caller sets the row to minus infinity.
+    M_g <- (M_g + 1) L_g(day) and E = sum_g w_g M_g, weighted by `weights_of`, where one right
+    answer multiplies L_g by q/r and one wrong answer by (1 - q)/(1 - r), for the alternative
+    q = ratio_g * r. No reset happens here: where E reaches the threshold, the caller sets the
+    row to minus infinity.
 
     Args:
         log_m: Logarithms of M_g, shape (K, G), minus infinity where M_g is 0.
@@ -100,7 +105,11 @@ def step(
         )
     if np.isnan(log_m).any() or np.isposinf(log_m).any():
         raise StatisticsError("the state holds NaN or infinity; replay the class's days instead")
-    return _recursion(log_m, k, n, null, grid)
+    right = np.log(grid)
+    wrong = np.log1p(-null[:, None] * grid) - np.log1p(-null)[:, None]
+    hits, misses = k.astype(np.float64)[:, None], (n - k).astype(np.float64)[:, None]
+    factor = hits * right + misses * wrong
+    return advance(log_m, factor, n > 0, weights_of(ratios))
 
 
 def recovery_step(
@@ -120,22 +129,56 @@ def recovery_step(
     return step(log_m, n - k, n, 1 - checked_levels(level), ratios_up)
 
 
-def _recursion(
+def advance(
     log_m: NDArray[np.float64],
-    k: NDArray[np.int64],
-    n: NDArray[np.int64],
-    null: NDArray[np.float64],
-    ratios: NDArray[np.float64],
+    log_factor: NDArray[np.float64],
+    touched: NDArray[np.bool_],
+    weights: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    right = np.log(ratios)
-    wrong = np.log1p(-null[:, None] * ratios) - np.log1p(-null)[:, None]
-    factor = k[:, None] * right + (n - k)[:, None] * wrong
-    stepped = np.where(n[:, None] > 0, np.logaddexp(log_m, 0.0) + factor, log_m)
+    """Return log M and E after a day whose bets multiplied M by exp(log_factor).
+
+    The recursion itself, whatever was bet on: each factor must have an expectation of 1 at
+    most, given the past, while the null holds.
+
+    Args:
+        log_m: Logarithms of M_g, shape (K, G).
+        log_factor: Logarithms of the day's factors, shape (K, G).
+        touched: Which classes had images, shape (K,); the others stay as they were.
+        weights: Share of each alternative, shape (G,), together 1.
+
+    Returns:
+        The new log M, shape (K, G), and E, shape (K,). E saturates at the largest float.
+    """
+    stepped = np.where(touched[:, None], np.logaddexp(log_m, 0.0) + log_factor, log_m)
+    return stepped, evidence_of(stepped, weights)
+
+
+def evidence_of(log_m: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return E = sum_g w_g M_g of each class, shape (K,), for a state of shape (K, G)."""
     # Added one alternative after the other, so that the order of the sum, and with it the
     # last bit, does not depend on how many classes are updated together.
-    log_sum: NDArray[np.float64] = reduce(np.logaddexp, stepped.T)
-    log_evidence = log_sum - math.log(ratios.size)
-    return stepped, np.exp(np.minimum(log_evidence, _LARGEST_LOG))
+    log_evidence: NDArray[np.float64] = reduce(np.logaddexp, (log_m + np.log(weights)).T)
+    return np.exp(np.minimum(log_evidence, _LARGEST_LOG))
+
+
+def carried_over(evidence: NDArray[np.float64], alternatives: int) -> NDArray[np.float64]:
+    """Return a state of other alternatives that holds the same evidence, shape (K, G).
+
+    Every M_g is E, and so is their mean: a class may change its bet between two days
+    without losing what it knows, and without a jump that the guarantee does not cover.
+    """
+    with np.errstate(divide="ignore"):
+        return np.repeat(np.log(evidence)[:, None], alternatives, axis=1)
+
+
+def weights_of(ratios: Sequence[float]) -> NDArray[np.float64]:
+    """Return the share of each alternative, together 1, shape (G,).
+
+    WEIGHTS for RATIOS; alternatives that nobody has weighed have equal shares.
+    """
+    if tuple(ratios) == RATIOS:
+        return np.array(WEIGHTS)
+    return np.full(len(ratios), 1 / len(ratios))
 
 
 def checked_levels(levels: ArrayLike) -> NDArray[np.float64]:

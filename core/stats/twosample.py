@@ -15,8 +15,8 @@ import numpy as np
 from scipy import special, stats  # pyright: ignore[reportMissingTypeStubs]
 
 from core.errors import StatisticsError
-from core.stats.classification import areas_under_roc
 from core.stats.counts import checked_p_values, whole_numbers
+from core.stats.permutation import permutation_p_value
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Exact Kolmogorov-Smirnov probabilities take n * m steps; past this the limit law is as good.
 _EXACT_UP_TO = 1_000
-_FOLDS = 5
+_MOST, _ENOUGH = 1_000, 20  # shuffles of tied values, and how many of them may do as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +76,54 @@ def population_stability_index(
     return float(np.sum(special.rel_entr(p, q) + special.rel_entr(q, p)))
 
 
-def kolmogorov_smirnov(reference: ArrayLike, current: ArrayLike) -> TwoSample:
+def kolmogorov_smirnov(
+    reference: ArrayLike, current: ArrayLike, *, ties: Generator | None = None
+) -> TwoSample:
     """Return the two-sided Kolmogorov-Smirnov test of two samples of one quantity.
 
     The statistic, and the effect, is the largest distance between the two distribution
     functions. The p-value is exact while both samples have at most 1,000 values, then
-    asymptotic; with ties it is on the careful side.
+    asymptotic. Both laws are for values that never repeat; where they do, as sizes of pictures
+    do, they flag too rarely, and `ties` has the p-value counted over shuffles as well.
 
     Args:
         reference: Values, shape (n,), finite, n at least 1.
         current: Values, shape (m,), finite, m at least 1.
+        ties: Shuffles what is tied; None to let the careful p-value stand.
 
     Raises:
         StatisticsError: A sample is empty, of another shape, or not finite.
     """
-    before, now = _checked_sample("reference", reference, 1), _checked_sample("current", current, 1)
+    before, now = checked_sample("reference", reference, 1), checked_sample("current", current, 1)
     method = "exact" if max(before.size, now.size) <= _EXACT_UP_TO else "asymp"
     found = cast("Any", stats).ks_2samp(before, now, method=method)
     statistic, p_value = float(found.statistic), min(float(found.pvalue), 1.0)
+    if ties is not None and are_tied(before, now):
+        # Shuffles see no further than their number; the law, too large with ties, sees on.
+        p_value = min(p_value, _shuffled_p_value(before, now, statistic, ties))
     return TwoSample(statistic, p_value, statistic, before.size, now.size)
+
+
+def are_tied(reference: NDArray[np.float64], current: NDArray[np.float64]) -> bool:
+    """Say whether more than one value in twenty only repeats another."""
+    both = np.concatenate([reference, current])
+    return np.unique(both).size < 0.95 * both.size
+
+
+def _shuffled_p_value(
+    before: NDArray[np.float64], now: NDArray[np.float64], statistic: float, rng: Generator
+) -> float:
+    both = np.sort(np.concatenate([before, now]))
+    n, m = before.size, now.size
+    ends = np.flatnonzero(np.append(both[1:] != both[:-1], True))
+    is_now = np.arange(n + m) < m
+
+    def shuffled(count: int) -> NDArray[np.float64]:
+        shuffles = rng.permuted(np.repeat(is_now[None], count, axis=0), axis=1)
+        seen = shuffles.cumsum(axis=1, dtype=np.int32)[:, ends]
+        return np.abs(seen / m - (ends + 1 - seen) / n).max(axis=1)
+
+    return permutation_p_value(statistic, shuffled, most=_MOST, enough=_ENOUGH)
 
 
 def chi_squared(reference_counts: ArrayLike, current_counts: ArrayLike) -> TwoSample:
@@ -127,99 +156,51 @@ def chi_squared(reference_counts: ArrayLike, current_counts: ArrayLike) -> TwoSa
     return TwoSample(statistic, p_value, effect, n, m)
 
 
-def classifier_two_sample(
-    reference: ArrayLike, current: ArrayLike, rng: Generator, permutations: int = 200
-) -> TwoSample:
-    """Test whether a linear classifier can tell current rows from reference rows.
+def shift_of_shares(reference_counts: ArrayLike, current_counts: ArrayLike) -> float:
+    """Return how far the shares have moved, less what chance alone adds: Cohen's w.
 
-    A ridge regression on the standardised columns (penalty d, closed form, so that all
-    permutations share one factorisation) scores the rows of each of five folds after
-    learning from the other four. The statistic, and the effect, is the AUC: how often a
-    current row outranks a reference row of its fold; 0.5 when nothing can be told. Labels are
-    permuted within the folds, and p = (k + 1) / (B + 1) with the k of B permutations that do
-    as well: exact at any sample size. It sees shifts of the mean, not of the spread alone.
+    With p the shares of both histograms together and d their difference, w^2 = sum d^2 / p. From
+    counts it is estimated without bias as (chi-squared - degrees of freedom) (1/n + 1/m), and
+    cut off at 0. By Cauchy and Schwarz w is at least sum |d|, twice the share of traffic that
+    changed its bin: a tenth of the traffic moved is w >= 0.2 whatever the bins and their number,
+    so that one floor does for 2 classes and for 2,500.
 
     Args:
-        reference: Shape (n, d), finite, n at least 5.
-        current: Shape (m, d), finite, m at least 5.
-        rng: Deals the folds and the permutations; the same seed gives the same answer.
-        permutations: B, at least 1; p cannot fall below 1 / (B + 1).
+        reference_counts: Counts per bin, shape (bins,).
+        current_counts: Counts per bin, shape (bins,).
 
     Raises:
-        StatisticsError: A sample is too small or not finite, or the widths differ.
+        StatisticsError: The shapes differ, or one histogram is empty.
+
+    Example:
+        >>> round(shift_of_shares([500_000, 500_000], [600_000, 400_000]), 3)
+        0.201
 
     References:
-        Lopez-Paz, Oquab (2017), Revisiting Classifier Two-Sample Tests.
-        Phipson, Smyth (2010), Permutation P-values Should Never Be Zero.
+        Cohen (1988), Statistical Power Analysis, chapter 7: 0.1 small, 0.3 medium, 0.5 large.
     """
-    before, now = _checked_sample("reference", reference, 2), _checked_sample("current", current, 2)
-    if before.shape[1] != now.shape[1] or permutations < 1:
-        raise StatisticsError(
-            f"rows of width {before.shape[1]} and {now.shape[1]} at {permutations} permutations:"
-            " widths must be equal and permutations at least 1"
-        )
-    if min(len(before), len(now)) < _FOLDS:
-        raise StatisticsError(f"each sample needs {_FOLDS} rows, not {len(before)} and {len(now)}")
-    rows = _standardised(np.concatenate([before, now]))
-    folds = np.concatenate([_dealt(len(before), rng), _dealt(len(now), rng)])
-    is_current = np.arange(len(rows)) >= len(before)
-    areas = _cross_fitted_areas(rows, _labellings(is_current, folds, rng, permutations), folds)
-    # Equal areas may differ in their last bits after different sums.
-    as_good = int(np.sum(areas[1:] >= areas[0] - 1e-12))
-    p_value = (as_good + 1) / (permutations + 1)
-    return TwoSample(float(areas[0]), p_value, float(areas[0]), len(before), len(now))
+    found = chi_squared(reference_counts, current_counts)
+    before, now = _checked_histograms(reference_counts, current_counts)
+    freedom = int(np.count_nonzero(before + now)) - 1
+    n, m = found.reference_size, found.current_size
+    return math.sqrt(max(0.0, (found.statistic - freedom) * (1 / n + 1 / m)))
 
 
-def _standardised(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return columns with mean 0 and spread 1; one that is constant becomes 0."""
-    spread = rows.std(axis=0)
-    return (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-
-
-def _dealt(rows: int, rng: Generator) -> NDArray[np.int64]:
-    """Return a fold for each row, all folds as equal in size as can be."""
-    return rng.permutation(np.arange(rows) % _FOLDS)
-
-
-def _labellings(
-    is_current: NDArray[np.bool_], folds: NDArray[np.int64], rng: Generator, permutations: int
-) -> NDArray[np.bool_]:
-    """Return the true labels and then `permutations` shuffles within folds, shape (N, 1 + B)."""
-    labels = np.repeat(is_current[:, None], permutations + 1, axis=1)
-    for fold in range(_FOLDS):
-        members = folds == fold
-        labels[members, 1:] = rng.permuted(labels[members, 1:], axis=0)
-    return labels
-
-
-def _cross_fitted_areas(
-    rows: NDArray[np.float64], labels: NDArray[np.bool_], folds: NDArray[np.int64]
+def benjamini_hochberg(
+    p_values: ArrayLike, weights: ArrayLike | None = None
 ) -> NDArray[np.float64]:
-    """Return the AUC of each labelling, averaged over folds by pairs compared, shape (1 + B,)."""
-    areas, pairs = np.zeros(labels.shape[1]), 0
-    for fold in range(_FOLDS):
-        held_out = folds == fold
-        known, unknown = rows[~held_out], rows[held_out]
-        centre = known.mean(axis=0)
-        centred = known - centre
-        penalised = centred.T @ centred + rows.shape[1] * np.eye(rows.shape[1])
-        moments = centred.T @ labels[~held_out].astype(np.float64)
-        weights = cast("NDArray[np.float64]", np.linalg.solve(penalised, moments))
-        current = int(labels[held_out, 0].sum())
-        weight = current * (int(held_out.sum()) - current)
-        areas += weight * areas_under_roc((unknown - centre) @ weights, labels[held_out])
-        pairs += weight
-    return areas / pairs
-
-
-def benjamini_hochberg(p_values: ArrayLike) -> NDArray[np.float64]:
     """Return p-values adjusted so that, kept below q, a share q of findings is false at most.
 
     Step-up; valid for independent or positively dependent tests. Shape (m,), order kept;
     m = 0 is allowed.
 
+    Args:
+        p_values: Shape (m,).
+        weights: How much of q each test may use, shape (m,), above 0, their mean 1; chosen
+            before the data is seen. None for equal ones.
+
     Raises:
-        StatisticsError: A value is no probability, or the shape is not (m,).
+        StatisticsError: A value is no probability, or a shape or a weight is wrong.
 
     Example:
         >>> benjamini_hochberg([0.01, 0.04, 0.03])
@@ -227,8 +208,14 @@ def benjamini_hochberg(p_values: ArrayLike) -> NDArray[np.float64]:
 
     References:
         Benjamini, Hochberg (1995), Controlling the False Discovery Rate.
+        Genovese, Roeder, Wasserman (2006), False Discovery Control with p-value Weighting.
     """
     p = checked_p_values(p_values)
+    if weights is not None:
+        w = np.asarray(weights, dtype=np.float64)
+        if w.shape != p.shape or not np.all(w > 0) or not np.isclose(w.sum(), p.size):
+            raise StatisticsError(f"{p.size} weights above 0 with mean 1 are needed")
+        p = np.minimum(p / w, 1.0)
     order = np.argsort(p, kind="stable")[::-1]
     stepped = np.minimum.accumulate(p[order] * p.size / np.arange(p.size, 0, -1))
     adjusted = np.empty_like(p)
@@ -247,7 +234,12 @@ def _checked_histograms(
     return before, now
 
 
-def _checked_sample(name: str, values: ArrayLike, dimensions: int) -> NDArray[np.float64]:
+def checked_sample(name: str, values: ArrayLike, dimensions: int) -> NDArray[np.float64]:
+    """Return a sample as float64, refusing one that is empty, of another shape or not finite.
+
+    Raises:
+        StatisticsError: It is one of those; the message says which sample.
+    """
     sample = np.asarray(values, dtype=np.float64)
     if sample.ndim != dimensions or sample.size == 0 or not np.isfinite(sample).all():
         raise StatisticsError(

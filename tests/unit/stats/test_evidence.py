@@ -10,10 +10,14 @@ from core.errors import StatisticsError
 from core.stats.evidence import (
     RATIOS,
     RATIOS_UP,
+    WEIGHTS,
     alarm_threshold,
+    carried_over,
     empty_log_m,
+    evidence_of,
     recovery_step,
     step,
+    weights_of,
 )
 
 levels = st.floats(0.02, 0.995, allow_subnormal=False)
@@ -36,14 +40,14 @@ class TestStep:
     """One day's bet against "this class is healthy"."""
 
     def test_agrees_with_the_recursion_written_out(self):
-        """M <- (M + 1) L and E = mean M, in plain floats, is the specification."""
+        """M <- (M + 1) L and E = sum w M, in plain floats, is the specification."""
         m, log_m = [0.0] * len(RATIOS), empty_log_m(1)
         for k, n in [(9, 10), (10, 10), (7, 10), (3, 4)]:
             likelihoods = [q**k * ((1 - 0.9 * q) / (1 - 0.9)) ** (n - k) for q in RATIOS]
             m = [(old + 1) * day for old, day in zip(m, likelihoods, strict=True)]
             log_m, evidence = step(log_m, [k], [n], np.array([0.9]))
 
-            assert evidence[0] == pytest.approx(sum(m) / len(m))
+            assert evidence[0] == pytest.approx(sum(np.array(m) * WEIGHTS))
             assert np.exp(log_m[0]) == pytest.approx(m)
 
     @settings(deadline=None)
@@ -51,7 +55,7 @@ class TestStep:
     def test_gains_at_most_one_a_day_while_a_class_is_healthy(self, log_m, level, surplus, n):
         """The alarm budget rests on this: E minus the days is a supermartingale."""
         p = level + surplus * (1 - level)
-        before = np.mean(np.exp(log_m))
+        before = np.exp(log_m) @ WEIGHTS
 
         assert mean_after_a_day(step, log_m, level, p, n) <= (before + 1) * (1 + 1e-9)
 
@@ -59,7 +63,9 @@ class TestStep:
         """Nothing is given away: a bet at fair odds."""
         log_m = np.log(np.arange(1.0, len(RATIOS) + 1))
 
-        assert mean_after_a_day(step, log_m, 0.9, 0.9, 12) == pytest.approx(4.5 + 1)
+        assert mean_after_a_day(step, log_m, 0.9, 0.9, 12) == pytest.approx(
+            np.exp(log_m) @ WEIGHTS + 1
+        )
 
     def test_leaves_a_class_without_images_as_it_was(self):
         """No labels is no news: neither the daily 1 nor a factor."""
@@ -68,7 +74,7 @@ class TestStep:
         after, evidence = step(log_m, [0, 0], [0, 0], np.array([0.9, 0.9]))
 
         assert np.array_equal(after, log_m)
-        assert evidence == pytest.approx([0.0, np.exp(log_m[1]).mean()])
+        assert evidence == pytest.approx([0.0, np.exp(log_m[1]) @ WEIGHTS])
 
     @pytest.mark.parametrize("reference", [1e-9, 0.5, 0.995, 1 - 1e-12])
     @pytest.mark.parametrize("correct", [0, 500_000, 1_000_000])
@@ -130,6 +136,30 @@ class TestRecoveryStep:
 
         assert np.array_equal(ours[0], mirrored[0])
         assert np.array_equal(ours[1], mirrored[1])
+
+
+class TestWeights:
+    """How much of the evidence is each alternative's."""
+
+    @pytest.mark.parametrize("ratios", [RATIOS, RATIOS_UP, (0.5,)])
+    def test_are_shares_of_the_whole(self, ratios):
+        """Were they more than 1 together, the budget would be overdrawn."""
+        assert weights_of(ratios).sum() == pytest.approx(1)
+
+    def test_are_equal_where_nobody_has_weighed(self):
+        """Another grid is another bet, and no place for these weights."""
+        assert weights_of((0.9, 0.5)).tolist() == [0.5, 0.5]
+
+
+class TestCarriedOver:
+    """A class that changes its bet."""
+
+    @given(st.lists(st.floats(0, 1e300, allow_subnormal=False), min_size=1, max_size=5))
+    def test_keeps_its_evidence(self, evidence):
+        """Neither a jump nor a loss, also for a class that has none."""
+        log_m = carried_over(np.array(evidence), len(RATIOS))
+
+        assert evidence_of(log_m, np.array(WEIGHTS)) == pytest.approx(evidence)
 
 
 class TestAlarmThreshold:

@@ -4,17 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import rel_entr
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import cross_val_predict
 
 from core.errors import StatisticsError
 from core.stats.twosample import (
     benjamini_hochberg,
     chi_squared,
-    classifier_two_sample,
     kolmogorov_smirnov,
     population_stability_index,
+    shift_of_shares,
 )
 
 histograms = st.integers(2, 8).flatmap(
@@ -94,6 +91,23 @@ class TestKolmogorovSmirnov:
 
         assert np.mean(flagged) == pytest.approx(0.05, abs=0.015)
 
+    def test_flags_five_percent_where_values_repeat(self):
+        """Pictures come in a few sizes; the usual law would flag one window in a hundred."""
+        rng, shares = np.random.default_rng(9), [0.1, 0.2, 0.4, 0.3]
+        pairs = [(rng.choice(4, 300, p=shares), rng.choice(4, 200, p=shares)) for _ in range(1000)]
+
+        shuffled = [kolmogorov_smirnov(*pair, ties=rng).p_value <= 0.05 for pair in pairs]
+        plain = [kolmogorov_smirnov(*pair).p_value <= 0.05 for pair in pairs]
+
+        assert np.mean(shuffled) == pytest.approx(0.05, abs=0.015)
+        assert np.mean(plain) < 0.02
+
+    def test_shuffles_do_not_limit_how_sure_it_is(self):
+        """A thousand shuffles end at p = 0.001; all pictures of another size is surer."""
+        found = kolmogorov_smirnov(np.zeros(300), np.ones(200), ties=np.random.default_rng(1))
+
+        assert found.p_value < 1e-50
+
     @pytest.mark.parametrize("current", [[], [np.nan], [[1.0]]])
     def test_refuses_what_is_no_sample(self, current):
         """A window without values has no distribution."""
@@ -141,68 +155,37 @@ class TestChiSquared:
         assert np.mean(flagged) == pytest.approx(0.05, abs=0.015)
 
 
-class TestClassifierTwoSample:
-    """Embeddings, then and now."""
+class TestShiftOfShares:
+    """Cohen's w, less what chance adds."""
 
-    def test_tells_shifted_rows_apart_as_well_as_logistic_regression(self):
-        """The closed form costs next to no power against the usual classifier."""
-        rng = np.random.default_rng(11)
-        reference, current = rng.normal(size=(600, 20)), rng.normal(0.15, 1, (400, 20))
-        rows, labels = np.vstack([reference, current]), np.repeat([0, 1], [600, 400])
-        scores = cross_val_predict(LogisticRegression(), rows, labels, method="decision_function")
+    def test_agrees_with_its_definition_where_there_is_no_chance(self):
+        """A million images: w^2 = sum d^2 / p over the shares of both together."""
+        p, q = np.array([0.5, 0.3, 0.2]), np.array([0.4, 0.3, 0.3])
+        both = (p + q) / 2
 
-        found = classifier_two_sample(reference, current, np.random.default_rng(0), 99)
+        found = shift_of_shares(p * 1_000_000, q * 1_000_000)
 
-        assert found.effect == pytest.approx(roc_auc_score(labels, scores), abs=0.03)
-        assert found.p_value == pytest.approx(1 / 100)
+        assert found == pytest.approx(np.sqrt(((q - p) ** 2 / both).sum()), abs=1e-4)
 
-    def test_flags_five_percent_of_windows_without_drift(self):
-        """Permutation makes it exact even where rows are wider than they are many."""
-        rng = np.random.default_rng(12)
-        flagged = [
-            classifier_two_sample(
-                rng.normal(size=(30, 40)), rng.normal(size=(20, 40)), rng, 59
-            ).p_value
-            <= 0.05
-            for _ in range(1000)
+    @given(histograms.filter(lambda pair: all(map(any, pair))))
+    def test_is_at_least_twice_the_share_that_moved(self, pair):
+        """Why one floor does for any number of classes (Cauchy, Schwarz)."""
+        before, now = (1_000_000 * np.array(side) for side in pair)
+        moved = np.abs(before / before.sum() - now / now.sum()).sum() / 2
+
+        assert shift_of_shares(before, now) >= 2 * moved - 0.01
+
+    @pytest.mark.parametrize("classes", [2, 15, 1000])
+    def test_is_nothing_in_the_long_run_when_nothing_moved(self, classes):
+        """However many classes: their noise, which adds up, is taken off."""
+        rng, shares = np.random.default_rng(7), np.full(classes, 1 / classes)
+        n = 400 + 40 * classes
+        squares = [
+            shift_of_shares(rng.multinomial(n, shares), rng.multinomial(n, shares)) ** 2
+            for _ in range(200)
         ]
 
-        assert np.mean(flagged) == pytest.approx(0.05, abs=0.015)
-
-    def test_gives_the_same_answer_for_the_same_seed(self):
-        """A day run again must yield the same rows."""
-        rng = np.random.default_rng(13)
-        reference, current = rng.normal(size=(50, 3)), rng.normal(size=(40, 3))
-
-        once = classifier_two_sample(reference, current, np.random.default_rng(1))
-
-        assert classifier_two_sample(reference, current, np.random.default_rng(1)) == once
-
-    def test_does_not_depend_on_the_columns_units(self):
-        """Brightness in 0 to 255 must not drown a ratio in 0 to 1."""
-        rng = np.random.default_rng(14)
-        reference, current = rng.normal(size=(50, 3)), rng.normal(size=(40, 3))
-        units = np.array([1.0, 1024.0, 2.0**-10])
-
-        plain = classifier_two_sample(reference, current, np.random.default_rng(1))
-        scaled = classifier_two_sample(reference * units, current * units, np.random.default_rng(1))
-
-        assert scaled == plain
-
-    def test_finds_nothing_in_constant_columns(self):
-        """Every ranking is a tie: half, and no significance."""
-        found = classifier_two_sample(np.ones((9, 2)), np.ones((8, 2)), np.random.default_rng(1))
-
-        assert (found.effect, found.p_value) == (0.5, 1.0)
-
-    @pytest.mark.parametrize(
-        ("current", "permutations"),
-        [(np.ones((4, 2)), 9), (np.ones((9, 3)), 9), (np.ones(9), 9), (np.ones((9, 2)), 0)],
-    )
-    def test_refuses_what_it_cannot_compare(self, current, permutations):
-        """Fewer rows than folds, other columns, or no permutation at all."""
-        with pytest.raises(StatisticsError):
-            classifier_two_sample(np.ones((9, 2)), current, np.random.default_rng(1), permutations)
+        assert np.mean(squares) < 0.01
 
 
 class TestBenjaminiHochberg:
@@ -219,3 +202,23 @@ class TestBenjaminiHochberg:
     def test_has_nothing_to_say_of_no_tests(self):
         """A day without a drift check is no error."""
         assert benjamini_hochberg([]).tolist() == []
+
+    def test_equal_weights_change_nothing(self):
+        """A weight of one is the plain procedure."""
+        p = [0.001, 0.02, 0.03, 0.8]
+
+        assert benjamini_hochberg(p, np.ones(4)) == pytest.approx(benjamini_hochberg(p))
+
+    def test_a_heavier_test_needs_less_and_the_whole_family_keeps_its_level(self):
+        """Genovese, Roeder and Wasserman: any weights of mean 1, chosen beforehand."""
+        rng, weights = np.random.default_rng(15), np.array([2.0, 0.5, 0.5])
+        false = [np.any(benjamini_hochberg(rng.random(3), weights) <= 0.1) for _ in range(4000)]
+
+        assert benjamini_hochberg([0.03, 0.9, 0.9], weights)[0] == pytest.approx(0.045)
+        assert np.mean(false) == pytest.approx(0.1, abs=0.015)
+
+    @pytest.mark.parametrize("weights", [[1.0], [2.0, 0.0], [1.0, 2.0]])
+    def test_refuses_weights_that_are_none(self, weights):
+        """Their mean is 1, or the level would not be what it says."""
+        with pytest.raises(StatisticsError, match="weights"):
+            benjamini_hochberg([0.1, 0.2], weights)
