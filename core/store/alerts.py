@@ -1,33 +1,56 @@
-"""The alerts: what people are told about a flag, in words, with the images that show it.
+"""The alerts: what people are told about a cause, in words, and what they have done about it.
 
-Delivery to channels is not here; an alert is a row, and a flag has one at most.
+A cause has one alert, however many days it lasts: a flag, or for what no class is to blame for, a
+kind and a name such as (`monitor`, `day 2026-03-08`). Every change of state is in the audit trail.
+Which messages follow from it is decided elsewhere; what is remembered here is how bad a cause was
+when people were last told.
 """
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from dataclasses import field as dataclass_field
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel, col
 
-from core.store.flags import FlagRow
+from core.errors import NotFoundError, UsageError
+from core.store import alert_states, audit
+from core.store.alert_states import Deed, State
+from core.store.flags import CHANGE, FlagRow
 
-State = Literal["open", "acknowledged", "snoozed", "resolved"]
+# `change`: a class has sunk; `monitor`: the monitor speaks of itself; `runtime`: the frozen images
+# get other answers than before; `model`: another bundle lies where the registered one should.
+Kind = Literal["change", "monitor", "runtime", "model"]
+
+MONITOR: Final = "monitor"
 
 _TIMESTAMP: Any = sa.DateTime(timezone=True)
 _JSON: Any = JSONB
+_MOST = 1e300  # so that the power of ten of any evidence is a number
 
 
 class AlertRow(SQLModel, table=True):
     """One alert."""
 
     __tablename__ = "alerts"  # pyright: ignore[reportAssignmentType]
-    __table_args__ = (sa.UniqueConstraint("flag", name="alerts_one_per_flag"),)
+    __table_args__ = (
+        sa.UniqueConstraint("flag", name="alerts_one_per_flag"),
+        sa.Index(
+            "alerts_one_per_cause",
+            "kind",
+            "cause",
+            unique=True,
+            postgresql_where=sa.text("state <> 'resolved'"),
+        ),
+    )
 
     id: int | None = Field(default=None, sa_column=sa.Column(sa.BigInteger, primary_key=True))
-    flag: int = Field(foreign_key="flags.id", sa_type=sa.BigInteger)
+    flag: int | None = Field(default=None, foreign_key="flags.id", sa_type=sa.BigInteger)
     at: datetime = Field(sa_type=_TIMESTAMP)
     state: str
     title: str
@@ -35,11 +58,17 @@ class AlertRow(SQLModel, table=True):
     confused_with: str | None = None
     images: list[int] = Field(sa_type=_JSON)
     resolved_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
+    kind: str
+    cause: str | None = None
+    snoozed_until: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
+    peak: float
+    level: int
+    evidence: dict[str, Any] = Field(sa_type=_JSON)
 
 
 @dataclass(frozen=True, slots=True)
 class NewAlert:
-    """An alert about to be stored; its fields are those of `Alert`."""
+    """An alert of a flag about to be stored; its fields are those of `Alert`."""
 
     flag: int
     at: datetime
@@ -47,15 +76,17 @@ class NewAlert:
     body: str
     confused_with: str | None
     images: list[int]
+    peak: float = 0.0
+    evidence: Mapping[str, Any] = dataclass_field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What people are told about a flag.
+    """What people are told about a cause.
 
     Attributes:
         id: Its number.
-        flag: The flag it tells of.
+        flag: The flag it tells of; None when it is about no class.
         label: The flag's class.
         version: The version the flag was raised against.
         since: The day on which it most likely began.
@@ -65,14 +96,20 @@ class Alert:
         body: Plain text of a few lines.
         confused_with: The class it is mostly mistaken for; None when it never was.
         images: Numbers of up to five images that show it, the worst first.
-        resolved_at: When the flag closed.
+        resolved_at: When the flag closed, or somebody resolved it.
+        kind: `change` when a class has sunk, `monitor` when the monitor speaks of itself.
+        cause: What it is about when there is no flag.
+        snoozed_until: When it wakes; None unless snoozed.
+        peak: The largest evidence seen since it was raised.
+        level: The power of ten of the evidence that people were told of.
+        evidence: Why it happened, as `monitor.diagnosis` says it; empty where nothing is known.
     """
 
     id: int
-    flag: int
-    label: str
-    version: str
-    since: date
+    flag: int | None
+    label: str | None
+    version: str | None
+    since: date | None
     at: datetime
     state: State
     title: str
@@ -80,28 +117,229 @@ class Alert:
     confused_with: str | None
     images: list[int]
     resolved_at: datetime | None
+    kind: Kind = "change"
+    cause: str | None = None
+    snoozed_until: datetime | None = None
+    peak: float = 0.0
+    level: int = 0
+    evidence: Mapping[str, Any] = dataclass_field(default_factory=dict[str, Any])
+
+
+def level_of(evidence: float) -> int:
+    """Return the power of ten that some evidence has reached; 0 below ten.
+
+    Example:
+        >>> level_of(5400.0), level_of(0.3)
+        (3, 0)
+    """
+    return math.floor(math.log10(min(max(evidence, 1.0), _MOST)))
 
 
 _RAISE = sa.text("""
-    INSERT INTO alerts (flag, at, state, title, body, confused_with, images)
-    VALUES (:flag, :at, 'open', :title, :body, :confused_with, :images)
+    INSERT INTO alerts (flag, at, state, title, body, confused_with, images, kind, peak, level,
+                        evidence)
+    VALUES (:flag, :at, 'open', :title, :body, :confused_with, :images, :kind, :peak, :level,
+            :evidence)
         ON CONFLICT ON CONSTRAINT alerts_one_per_flag DO NOTHING
-""").bindparams(sa.bindparam("images", type_=JSONB))
+ RETURNING id
+""").bindparams(sa.bindparam("images", type_=JSONB), sa.bindparam("evidence", type_=JSONB))
 
 
 def raise_alert(connection: Connection, alert: NewAlert) -> bool:
-    """Store an alert, and say whether it is new: a flag is told of once."""
-    return connection.execute(_RAISE, asdict(alert)).rowcount > 0
+    """Store a flag's alert, and say whether it is new: a flag is told of once."""
+    values = asdict(alert) | {
+        "kind": CHANGE,
+        "level": level_of(alert.peak),
+        "evidence": dict(alert.evidence),
+    }
+    raised = connection.execute(_RAISE, values).scalar_one_or_none()
+    if raised is not None:
+        _audit(connection, raised, "raise alert", by="monitor", now=alert.at, detail={})
+    return raised is not None
+
+
+_NOTICE = sa.text("""
+    INSERT INTO alerts (at, state, title, body, images, kind, cause)
+    VALUES (:at, 'open', :title, :body, '[]', :kind, :cause)
+        ON CONFLICT (kind, cause) WHERE state <> 'resolved' DO NOTHING
+ RETURNING id
+""")
+
+
+def raise_notice(
+    connection: Connection, kind: Kind, cause: str, *, title: str, body: str, now: datetime
+) -> Alert | None:
+    """Store an alert that is about no class; None when one of this cause is unresolved already.
+
+    Args:
+        connection: Where to write.
+        kind: What sort of cause it is.
+        cause: Its name, the same whenever it is noticed; `resolve_notice` takes it, too.
+        title: One line.
+        body: Plain text of a few lines.
+        now: The present moment.
+    """
+    values = {"at": now, "kind": kind, "cause": cause, "title": title, "body": body}
+    raised = connection.execute(_NOTICE, values).scalar_one_or_none()
+    if raised is None:
+        return None
+    _audit(connection, raised, "raise alert", by="monitor", now=now, detail={"cause": cause})
+    return get(connection, raised)
+
+
+def resolve_notice(
+    connection: Connection, kind: Kind, cause: str, *, now: datetime
+) -> Alert | None:
+    """Resolve the alert of a cause that is over, and return it; None when there is none to."""
+    statement = sa.select(col(AlertRow.id)).where(
+        col(AlertRow.kind) == kind, col(AlertRow.cause) == cause, col(AlertRow.state) != "resolved"
+    )
+    found = connection.execute(statement).scalar_one_or_none()
+    return None if found is None else move(connection, found, "resolve", by="monitor", now=now)
+
+
+def unresolved(connection: Connection, kind: Kind, cause: str) -> Alert | None:
+    """Return the alert of a cause that is not over; None when there is none."""
+    statement = _ALERTS.where(
+        col(AlertRow.kind) == kind, col(AlertRow.cause) == cause, col(AlertRow.state) != "resolved"
+    )
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else Alert(*row)
 
 
 def resolve(connection: Connection, flag: int, *, now: datetime) -> bool:
     """Resolve a flag's alert, and say whether there was one to resolve."""
-    statement = (
-        sa.update(AlertRow)
-        .where(col(AlertRow.flag) == flag, col(AlertRow.state) != "resolved")
-        .values(state="resolved", resolved_at=now)
+    statement = sa.select(col(AlertRow.id)).where(
+        col(AlertRow.flag) == flag, col(AlertRow.state) != "resolved"
     )
-    return connection.execute(statement).rowcount > 0
+    found = connection.execute(statement).scalar_one_or_none()
+    if found is None:
+        return False
+    move(connection, found, "resolve", by="monitor", now=now)
+    return True
+
+
+def move(
+    connection: Connection,
+    alert: int,
+    deed: Deed,
+    *,
+    by: str,
+    now: datetime,
+    until: datetime | None = None,
+) -> Alert:
+    """Do something with an alert, write down who did, and return it as it is then.
+
+    Args:
+        connection: Where it is.
+        alert: Its number.
+        deed: What is done.
+        by: Who does it.
+        now: The present moment.
+        until: When a snoozed alert wakes; only to snooze.
+
+    Raises:
+        NotFoundError: There is no such alert.
+        UsageError: It is to be snoozed until no moment, or until one that has passed.
+        ConflictError: It cannot be done with an alert in this state.
+    """
+    statement = sa.select(col(AlertRow.state)).where(col(AlertRow.id) == alert).with_for_update()
+    state: Any = connection.execute(statement).scalar_one_or_none()
+    if state is None:
+        raise NotFoundError(f"there is no alert {alert}; weakspot alerts list shows all")
+    reached = alert_states.after(state, deed, alert=alert)
+    if deed == "snooze" and (until is None or until <= now):
+        raise UsageError(f"alert {alert} cannot sleep until {until}: name a moment after now")
+    changed = {
+        "state": reached,
+        "snoozed_until": until if reached == "snoozed" else None,
+        "resolved_at": now if reached == "resolved" else None,
+    }
+    connection.execute(sa.update(AlertRow).where(col(AlertRow.id) == alert).values(changed))
+    detail = {"from": state, "to": reached} | ({"until": until.isoformat()} if until else {})
+    _audit(connection, alert, f"{deed} alert", by=by, now=now, detail=detail)
+    return _known(connection, alert)
+
+
+# SKIP LOCKED: one that somebody is handling at this moment is woken by the next look.
+_DUE = sa.text("""
+    SELECT id
+      FROM alerts
+     WHERE state = 'snoozed'
+       AND snoozed_until <= :now
+     ORDER BY id
+       FOR UPDATE SKIP LOCKED
+""")
+
+
+def wake_due(connection: Connection, *, now: datetime) -> list[Alert]:
+    """Wake the alerts whose sleep is over, and return them."""
+    due = connection.execute(_DUE, {"now": now}).scalars().all()
+    return [move(connection, alert, "wake", by="monitor", now=now) for alert in due]
+
+
+# Locked in one order, so that two that note at once do not wait for each other.
+_UNRESOLVED = sa.text("""
+    SELECT a.id, f.label, a.peak
+      FROM alerts AS a
+      JOIN flags AS f ON f.id = a.flag
+     WHERE a.state <> 'resolved'
+     ORDER BY a.id
+       FOR UPDATE OF a
+""")
+
+
+def note_evidence(connection: Connection, evidence: Mapping[str, float]) -> None:
+    """Remember the largest evidence seen of each class that has an unresolved alert.
+
+    Args:
+        connection: Where the alerts are.
+        evidence: Of the day just judged, by class.
+    """
+    grown = [
+        {"alert": row.id, "now_at": min(evidence[row.label], _MOST)}
+        for row in connection.execute(_UNRESOLVED)
+        if evidence.get(row.label, 0.0) > row.peak
+    ]
+    if grown:
+        statement = (
+            sa.update(AlertRow)
+            .where(col(AlertRow.id) == sa.bindparam("alert"))
+            .values(peak=sa.bindparam("now_at"))
+        )
+        connection.execute(statement, grown)
+
+
+def take_worsened(connection: Connection) -> list[Alert]:
+    """Return the alerts that are worse than people were told, and count them as told now.
+
+    Worse is: the evidence has reached a higher power of ten. Snoozed alerts are left asleep.
+    """
+    statement = (
+        _ALERTS.where(col(AlertRow.state).in_(("open", "acknowledged")))
+        .where(col(AlertRow.peak) >= sa.func.power(sa.cast(10.0, sa.Double), AlertRow.level + 1))
+        .order_by(col(AlertRow.id))
+        .with_for_update(of=AlertRow)
+    )
+    worse = [Alert(*row) for row in connection.execute(statement)]
+    for alert in worse:
+        told = sa.update(AlertRow).where(col(AlertRow.id) == alert.id)
+        connection.execute(told.values(level=level_of(alert.peak)))
+    return worse
+
+
+def set_evidence(connection: Connection, flag: int, evidence: Mapping[str, Any]) -> None:
+    """Put what is known by now of why it happened in the place of what was known before."""
+    statement = sa.update(AlertRow).where(col(AlertRow.flag) == flag)
+    connection.execute(statement.values(evidence=dict(evidence)))
+
+
+def causes(connection: Connection, flags: Sequence[int]) -> dict[int, str]:
+    """Return whose fault each flag is, by flag, as far as its alert knows."""
+    named = col(AlertRow.evidence)["cause"].astext
+    statement = sa.select(col(AlertRow.flag), named)
+    rows = connection.execute(statement.where(col(AlertRow.flag).in_(flags), named.is_not(None)))
+    return {flag: cause for flag, cause in rows if flag is not None}
 
 
 def get(connection: Connection, alert: int) -> Alert | None:
@@ -110,12 +348,19 @@ def get(connection: Connection, alert: int) -> Alert | None:
     return None if row is None else Alert(*row)
 
 
+def of_flags(connection: Connection, flags: Sequence[int]) -> list[Alert]:
+    """Return the alerts of some flags, the oldest first."""
+    statement = _ALERTS.where(col(AlertRow.flag).in_(flags)).order_by(col(AlertRow.id))
+    return [Alert(*row) for row in connection.execute(statement)]
+
+
 def latest(
     connection: Connection,
     limit: int = 100,
     *,
     label: str | None = None,
     state: State | None = None,
+    before: int | None = None,
 ) -> list[Alert]:
     """Return the alerts raised last, the newest first.
 
@@ -124,13 +369,32 @@ def latest(
         limit: At most so many.
         label: Only those of this class; None for all.
         state: Only those in this state; None for all.
+        before: Only those with a smaller number; None for all.
     """
     statement = _ALERTS.order_by(col(AlertRow.id).desc()).limit(limit)
     if label is not None:
         statement = statement.where(col(FlagRow.label) == label)
     if state is not None:
         statement = statement.where(col(AlertRow.state) == state)
+    if before is not None:
+        statement = statement.where(col(AlertRow.id) < before)
     return [Alert(*row) for row in connection.execute(statement)]
+
+
+def _known(connection: Connection, alert: int) -> Alert:
+    return Alert(*connection.execute(_ALERTS.where(col(AlertRow.id) == alert)).one())
+
+
+def _audit(
+    connection: Connection,
+    alert: int,
+    action: str,
+    *,
+    by: str,
+    now: datetime,
+    detail: dict[str, Any],
+) -> None:
+    audit.record(connection, now=now, by=by, action=action, subject=f"alert {alert}", detail=detail)
 
 
 _ALERTS = sa.select(
@@ -146,4 +410,10 @@ _ALERTS = sa.select(
     col(AlertRow.confused_with),
     col(AlertRow.images),
     col(AlertRow.resolved_at),
-).join_from(AlertRow, FlagRow, col(AlertRow.flag) == col(FlagRow.id))
+    col(AlertRow.kind),
+    col(AlertRow.cause),
+    col(AlertRow.snoozed_until),
+    col(AlertRow.peak),
+    col(AlertRow.level),
+    col(AlertRow.evidence),
+).join_from(AlertRow, FlagRow, col(AlertRow.flag) == col(FlagRow.id), isouter=True)

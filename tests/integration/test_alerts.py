@@ -1,0 +1,303 @@
+"""Alerts in the database: their life, the trail they leave, and the rules they follow."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine
+
+from core.errors import ConflictError, NotFoundError, UsageError
+from core.store import alert_rules, alerts, audit, database, flags
+from core.store.alert_policy import AlertRules, parse
+from core.store.alert_states import DEEDS
+from core.store.alerts import Alert, NewAlert
+from core.store.database import transaction
+from core.store.flags import NewFlag
+
+NOW = datetime(2026, 3, 10, 2, tzinfo=UTC)
+DAY = date(2026, 3, 9)
+
+
+def open_alert(connection: Connection, label: str = "Cat", evidence: float = 400.0) -> Alert:
+    """Raise a flag and its alert."""
+    flag = flags.open_flag(
+        connection, NewFlag("change", label, "v1", DAY, DAY, NOW, evidence, 300.0)
+    )
+    assert flag is not None
+    new = NewAlert(flag.id, NOW, f"{label} is weak", "body", None, [], peak=evidence)
+    alerts.raise_alert(connection, new)
+    return alerts.of_flags(connection, [flag.id])[0]
+
+
+def _move(connection: Connection, alert: Alert, deed: Any, **given: Any) -> Alert:
+    return alerts.move(connection, alert.id, deed, by="ann", now=NOW, **given)
+
+
+class TestMove:
+    """What people do with an alert."""
+
+    def test_every_deed_is_in_the_audit_trail(self, engine: Engine):
+        """Who silenced it, and when it wakes."""
+        until = NOW + timedelta(hours=8)
+        with transaction(engine) as connection:
+            alert = open_alert(connection)
+            _move(connection, alert, "acknowledge")
+            _move(connection, alert, "snooze", until=until)
+            _move(connection, alert, "resolve")
+            deeds = audit.latest(connection)[::-1]
+
+        assert [(deed.by, deed.action) for deed in deeds] == [
+            ("monitor", "raise alert"),
+            ("ann", "acknowledge alert"),
+            ("ann", "snooze alert"),
+            ("ann", "resolve alert"),
+        ]
+        assert {deed.subject for deed in deeds} == {f"alert {alert.id}"}
+        assert deeds[2].detail["until"] == until.isoformat()
+
+    def test_a_refused_deed_changes_nothing(self, engine: Engine):
+        """Neither the alert nor the trail."""
+        with transaction(engine) as connection:
+            alert = open_alert(connection)
+            done = _move(connection, alert, "resolve")
+        with (
+            pytest.raises(ConflictError, match="is resolved and cannot be acknowledged"),
+            transaction(engine) as connection,
+        ):
+            _move(connection, alert, "acknowledge")
+
+        with transaction(engine) as connection:
+            assert alerts.get(connection, alert.id) == done
+            assert len(audit.latest(connection)) == 2
+
+    @pytest.mark.parametrize("until", [None, NOW, NOW - timedelta(days=1)])
+    def test_sleep_needs_an_end_to_come(self, engine: Engine, until: datetime | None):
+        """A snooze without an end is a way to lose an alert."""
+        with (
+            pytest.raises(UsageError, match="name a moment after now"),
+            transaction(engine) as connection,
+        ):
+            _move(connection, open_alert(connection), "snooze", until=until)
+
+    def test_an_unknown_number_is_said_to_be_so(self, engine: Engine):
+        """With where to look."""
+        with (
+            pytest.raises(NotFoundError, match="there is no alert 99; weakspot alerts list"),
+            transaction(engine) as connection,
+        ):
+            alerts.move(connection, 99, "resolve", by="ann", now=NOW)
+
+    @settings(
+        max_examples=25,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
+    @given(st.lists(st.sampled_from(DEEDS), max_size=8))
+    def test_the_row_is_whole_after_any_deeds(self, engine: Engine, deeds: list[Any]):
+        """Asleep exactly while there is a moment to wake, over exactly once there is an end."""
+        with engine.connect() as connection, connection.begin() as undone:
+            alert = open_alert(connection)
+            for deed in deeds:
+                until = NOW + timedelta(hours=1) if deed == "snooze" else None
+                try:
+                    alert = _move(connection, alert, deed, until=until)
+                except ConflictError:
+                    continue
+            assert (alert.state == "snoozed") == (alert.snoozed_until is not None)
+            assert (alert.state == "resolved") == (alert.resolved_at is not None)
+            undone.rollback()
+
+
+class TestWaking:
+    """What sleeps wakes by itself."""
+
+    def test_when_its_moment_has_come(self, engine: Engine):
+        """Once."""
+        with transaction(engine) as connection:
+            alert = open_alert(connection)
+            _move(connection, alert, "snooze", until=NOW + timedelta(hours=8))
+            early = alerts.wake_due(connection, now=NOW + timedelta(hours=7))
+            woken = alerts.wake_due(connection, now=NOW + timedelta(hours=8))
+            again = alerts.wake_due(connection, now=NOW + timedelta(hours=9))
+
+        assert (early, [each.state for each in woken], again) == ([], ["open"], [])
+
+
+class TestWorse:
+    """Evidence that reached another power of ten."""
+
+    def _worse(self, connection: Connection, evidence: float) -> list[float]:
+        alerts.note_evidence(connection, {"Cat": evidence})
+        return [each.peak for each in alerts.take_worsened(connection)]
+
+    def test_is_told_once_for_each_power_of_ten(self, engine: Engine):
+        """Raised at 400: 999 is the same, 1,000 is worse, 5,000 is no news, 10^6 is."""
+        with transaction(engine) as connection:
+            open_alert(connection, evidence=400.0)
+            told = [self._worse(connection, e) for e in (400, 999, 1000, 5000, 2, 1e6, 1e6)]
+
+        assert told == [[], [], [1000.0], [], [], [1e6], []]
+
+    def test_waits_until_a_snoozed_alert_wakes(self, engine: Engine):
+        """Sleep is sleep; but what became worse in it is told at its end."""
+        with transaction(engine) as connection:
+            alert = open_alert(connection)
+            _move(connection, alert, "snooze", until=NOW + timedelta(hours=8))
+            asleep = self._worse(connection, 1e5)
+            alerts.wake_due(connection, now=NOW + timedelta(hours=8))
+            awake = alerts.take_worsened(connection)
+
+        assert (asleep, [each.id for each in awake]) == ([], [alert.id])
+
+    def test_is_no_news_of_what_is_over(self, engine: Engine):
+        """Somebody has closed it."""
+        with transaction(engine) as connection:
+            _move(connection, open_alert(connection), "resolve")
+
+            assert self._worse(connection, 1e9) == []
+
+    @pytest.mark.parametrize("evidence", [float("inf"), 1e308])
+    def test_has_an_end(self, engine: Engine, evidence: float):
+        """Certainty is a number, too."""
+        with transaction(engine) as connection:
+            open_alert(connection)
+            told = [self._worse(connection, evidence) for _ in range(2)]
+
+        assert told == [[1e300], []]
+
+
+class TestNotices:
+    """Alerts about no class."""
+
+    def _raise(self, connection: Connection) -> Alert | None:
+        return alerts.raise_notice(
+            connection, "monitor", "day 2026-03-09", title="t", body="b", now=NOW
+        )
+
+    def test_have_one_alert_per_cause_however_often_noticed(self, engine: Engine):
+        """F13, for what is not a class; and again when it comes back."""
+        with transaction(engine) as connection:
+            first, second = self._raise(connection), self._raise(connection)
+            over = alerts.resolve_notice(connection, "monitor", "day 2026-03-09", now=NOW)
+            third = self._raise(connection)
+
+        assert first is not None
+        assert (first.label, first.flag, second) == (None, None, None)
+        assert over == replace(first, state="resolved", resolved_at=NOW)
+        assert third is not None
+        assert third.id != first.id
+
+    def test_that_were_never_raised_cannot_end(self, engine: Engine):
+        """Nothing happens."""
+        with transaction(engine) as connection:
+            assert alerts.resolve_notice(connection, "monitor", "x", now=NOW) is None
+
+
+class TestRules:
+    """The alert rules in their versions."""
+
+    def test_are_versions_with_author_reason_and_trail(self, engine: Engine):
+        """Whoever wonders why it is quiet finds out who wanted it so."""
+        with transaction(engine) as connection:
+            alert_rules.write(connection, AlertRules(), by="ann", now=NOW)
+            quieter = AlertRules(budget=0.1, left_out=("Cat",))
+            alert_rules.write(connection, quieter, by="bob", now=NOW, note="cats are hopeless")
+            history = alert_rules.history(connection)
+            (deed, _) = audit.latest(connection, 2)
+
+        assert [(each.version, each.by) for each in history] == [(2, "bob"), (1, "ann")]
+        assert (history[0].rules, history[0].note) == (quieter, "cats are hopeless")
+        assert deed.detail["changed"] == {"budget": 0.1, "left_out": ["Cat"]}
+
+    def test_no_secret_is_in_the_audit_trail(self, engine: Engine):
+        """S13: also when nothing but the secret is new."""
+        hook = {"name": "ops", "url": "https://h.example/T0KEN", "secret": "0123456789abcdef"}
+        with transaction(engine) as connection:
+            for secret in ("0123456789abcdef", "fedcba9876543210"):
+                rules = parse({"channels": [hook | {"secret": secret}]})
+                alert_rules.write(connection, rules, by="ann", now=NOW)
+            trail = str(audit.latest(connection))
+
+        assert not any(each in trail for each in ("T0KEN", "0123456789", "fedcba"))
+        assert "an address or secret" in trail
+
+    def test_two_editors_do_not_overwrite_each_other(self, engine: Engine):
+        """The second is told to look again."""
+        with transaction(engine) as connection:
+            alert_rules.write(connection, AlertRules(), by="ann", now=NOW, follows=0)
+        with (
+            pytest.raises(ConflictError, match="at version 1, by ann, and yours were made from 0"),
+            transaction(engine) as connection,
+        ):
+            alert_rules.write(connection, AlertRules(), by="bob", now=NOW, follows=0)
+
+    def test_a_day_is_judged_by_the_rules_it_ended_with(self, engine: Engine):
+        """A replay of last month reads last month's; the first hold for all before."""
+        with transaction(engine) as connection:
+            for hours, budget in ((0, 0.1), (5, 0.2), (24, 0.3), (21, 0.4)):
+                moment = datetime(2026, 3, 10, tzinfo=UTC) + timedelta(hours=hours)
+                alert_rules.write(connection, AlertRules(budget=budget), by="ann", now=moment)
+            in_force = {
+                day: alert_rules.in_force(connection, date(2026, 3, day)) for day in (1, 10, 11, 30)
+            }
+            set_after = alert_rules.set_after(connection, date(2026, 3, 9))
+
+        budgets = {day: each.rules.budget for day, each in in_force.items() if each}
+        assert budgets == {1: 0.1, 10: 0.4, 11: 0.4, 30: 0.4}
+        assert set_after == [date(2026, 3, 10), date(2026, 3, 11)]
+
+    def test_a_persons_shell_does_not_undo_the_monitors_settings(self, engine: Engine):
+        """A command typed where no variable is set must not silence every channel."""
+        with transaction(engine) as connection:
+            alert_rules.adopt(connection, AlertRules(budget=0.5), now=NOW)
+            counts = alert_rules.adopt(connection, AlertRules(), now=NOW, renew=False)
+
+        assert (counts.version, counts.rules.budget) == (1, 0.5)
+
+    def test_settings_write_versions_until_a_person_does(self, engine: Engine):
+        """A changed variable counts, until somebody has set the rules; and only changes count."""
+        with transaction(engine) as connection:
+            for budget in (0.3, 0.3, 0.5):
+                alert_rules.adopt(connection, AlertRules(budget=budget), now=NOW)
+            alert_rules.write(connection, AlertRules(budget=0.7), by="ann", now=NOW)
+            counts = alert_rules.adopt(connection, AlertRules(budget=0.9), now=NOW)
+            history = alert_rules.history(connection)
+
+        assert [each.by for each in history] == ["ann", "settings", "settings"]
+        assert (counts.version, counts.rules.budget) == (3, 0.7)
+
+
+class TestUpgrade:
+    """F23: from the schema before."""
+
+    _OLD = """
+        INSERT INTO flags
+               (id, kind, label, version, since, raised_on, raised_at, evidence, threshold)
+        VALUES (1, 'change', 'Cat', 'v1', '2026-03-09', '2026-03-09', '2026-03-10Z', 5400, 300);
+        INSERT INTO alerts (flag, at, state, title, body, confused_with, images)
+        VALUES (1, '2026-03-10Z', 'open', 't', 'b', NULL, '[]');
+    """
+
+    def test_old_alerts_are_not_told_anew(self, engine: Engine, database_url: str):
+        """What was known before counts as told."""
+        database.downgrade(database_url, "0002")
+        with engine.begin() as connection:
+            connection.execute(sa.text(self._OLD))
+        database.upgrade(database_url)
+
+        with transaction(engine) as connection:
+            (alert,) = alerts.latest(connection)
+            worse = alerts.take_worsened(connection)
+        assert (alert.kind, alert.peak, alert.level, worse) == ("change", 5400.0, 3, [])
+
+    def test_the_code_before_runs_on_this_schema(self, engine: Engine):
+        """While a release is rolled out, both write."""
+        with engine.begin() as connection:
+            connection.execute(sa.text(self._OLD))
+
+        with transaction(engine) as connection:
+            assert [each.kind for each in alerts.latest(connection)] == ["change"]
