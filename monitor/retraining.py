@@ -4,17 +4,22 @@ One job at a time, for all classes that are due. A class is due when its flag ha
 on yet; when the last job for it was refused, needs more images or failed, and the cool-down is
 over, so the loop goes on with whatever was labelled since; or when the promoted repair raises an
 alarm of its own. Otherwise a promoted version is given time to show recovery.
+
+No class is due whose labels look wrong, and none at all while the frozen set gets other answers
+than before: a retraining would learn the one, and cure neither.
 """
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from core.store import flags, jobs
+from core.store import alerts, flags, jobs, registry, sentinel_checks
+from monitor.findings import refusal_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
     from monitor.page import MonitorOptions
 
 REQUESTED_BY = "monitor"
+
+logger = logging.getLogger(__name__)
 
 
 def request(
@@ -39,10 +46,15 @@ def request(
     """
     if not options.retrain or jobs.in_flight(connection) is not None:
         return None
+    open_flags = flags.open_flags(connection)
+    refused = refusals(connection, open_flags)
+    for reason in refused.values():
+        logger.info("%s", reason)
     due = [
         flag
-        for flag in flags.open_flags(connection)
-        if is_due(
+        for flag in open_flags
+        if flag.label not in refused
+        and is_due(
             flag,
             jobs.last_for_label(connection, flag.label),
             again=flag.label in alarmed,
@@ -61,6 +73,19 @@ def request(
         now=now,
         flag=due[0].id,
     )
+
+
+def refusals(connection: Connection, open_flags: Sequence[Flag]) -> dict[str, str]:
+    """Return why no retraining is asked for, in words, of each class that it is refused to."""
+    champion = registry.champion(connection)
+    check = sentinel_checks.last(connection, champion.version) if champion else None
+    unsound = check is not None and not check.is_sound
+    known = alerts.causes(connection, [flag.id for flag in open_flags])
+    reasons = {
+        flag.label: refusal_of("runtime" if unsound else known.get(flag.id, ""), flag.label)
+        for flag in open_flags
+    }
+    return {label: reason for label, reason in reasons.items() if reason is not None}
 
 
 def is_due(

@@ -131,7 +131,7 @@ def freeze(
 
     Args:
         connection: Where the pool is.
-        at: Images added later are left out.
+        at: Images added later are left out, and those whose label is held back as doubtful.
         labels: The classes wanted, in the model's order; None for all, alphabetically.
         limit_per_class: Most training images of a class; the other sides stay whole.
 
@@ -146,7 +146,7 @@ def freeze(
             "import images first: weakspot data import DIR"
         )
     sides = {
-        split: images.samples(connection, split=split, labels=classes, added_by=at)
+        split: images.samples(connection, split=split, labels=classes, added_by=at, trusted=True)
         for split in images.SPLITS
     }
     _require_training_images(classes, Counter(sample.label for sample in sides["train"]))

@@ -62,6 +62,7 @@ def since(connection: Connection, champion: Version, now: datetime) -> tuple[Sna
             labels=champion.labels,
             added_after=champion.snapshot_at,
             added_by=now,
+            trusted=True,
         )
         for split in images.SPLITS
     }

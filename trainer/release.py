@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
-from core.bundle import files, profile, sentinels
+from core.bundle import files, originals, profile, sentinels
 from core.bundle.manifest import Manifest
 from core.bundle.outputs import EMBEDDING_SIZE
 from core.bundle.profile import ReferenceProfile
@@ -31,10 +31,12 @@ from core.bundle.sentinels import Sentinels
 from core.clock import Clock
 from core.errors import TrainingError
 from core.evaluation import Evaluation, evaluate
+from core.images import source
 from core.images.preprocess import Recipe
 from core.stats import calibration, classification
 from core.store import registry
 from core.store.database import transaction
+from core.store.images import Sample
 from core.store.registry import Version
 from trainer import export
 from trainer.architectures import Network, weights_bytes
@@ -144,6 +146,7 @@ def build(
         training=draft.training | {"parity": parity, "unreadable": _unreadable(val, test)},
     )
     members[files.PROFILE] = profile.save(_profile(test if test.samples else val))
+    members[files.ORIGINALS] = _originals(candidate.val, candidate.recipe)
     members[files.WEIGHTS] = weights_bytes(candidate.network.state_dict())
     members[files.CONFIG] = json.dumps(candidate.network.config(labels), indent=1).encode()
     home = files.write(bundles.absolute(), manifest, members)
@@ -310,7 +313,22 @@ def _profile(evaluation: Evaluation | None) -> ReferenceProfile:
         {name: column[rows] for name, column in columns.items()},
         evaluation.predicted[rows],
         evaluation.embedding[rows],
+        evaluation.labels[rows],
+        _digests([evaluation.samples[row] for row in rows.tolist()]),
     )
+
+
+def _digests(samples: Sequence[Sample]) -> NDArray[np.uint8]:
+    """Return the SHA-256 of each image, uint8 (n, 32)."""
+    whole = b"".join(bytes.fromhex(sample.sha256) for sample in samples)
+    return np.frombuffer(whole, np.uint8).reshape(len(samples), 32).copy()
+
+
+def _originals(val: Pixels, recipe: Recipe) -> bytes:
+    """Return the bundle's encoded pictures: validation images, spread over the classes."""
+    places = spread(val.labels, originals.MOST).tolist()
+    pictures = [source.read_bytes(val.samples[place].uri) for place in places]
+    return originals.save(originals.make(pictures, recipe))
 
 
 def _unreadable(*evaluations: Evaluation) -> int:

@@ -3,6 +3,9 @@
 Drawn from the test split when a version is trained, kept in its bundle, and compared with each
 day's predictions by the monitor. At most 2,000 rows: enough to see a shift of a tenth of a
 standard deviation, small enough to be read in a moment.
+
+True labels and digests came later than the format: an older bundle has neither, and a weak class of
+it is held against the images judged before it sank.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from core.images.descriptors import DESCRIPTORS
 COLUMNS = (*DESCRIPTORS, "confidence", "entropy", "margin")
 MAX_ROWS = 2_000
 
+_DIGEST_BYTES = 32
 _COLUMN = "column."  # keeps a descriptor's name from ever meeting the other tensors'
 
 
@@ -35,6 +39,8 @@ class ReferenceProfile:
         columns: COLUMNS, each float64 (n,).
         predicted: Index of the predicted label, int64 (n,).
         embedding: Of length 1, float32 (n, 256).
+        labels: Index of the true label, int64 (n,); None in a bundle made without.
+        digests: SHA-256 of each image's bytes, uint8 (n, 32); None in a bundle made without.
 
     Raises:
         BundleError: A column is missing, unknown, of another type or length, or holds NaN, or
@@ -44,6 +50,8 @@ class ReferenceProfile:
     columns: dict[str, NDArray[np.float64]]
     predicted: NDArray[np.int64]
     embedding: NDArray[np.float32]
+    labels: NDArray[np.int64] | None = None
+    digests: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.predicted)
@@ -57,6 +65,10 @@ class ReferenceProfile:
             _check(name, column, np.dtype(np.float64), (n,))
         _check("predicted", self.predicted, np.dtype(np.int64), (n,))
         _check("embedding", self.embedding, np.dtype(np.float32), (n, EMBEDDING_SIZE))
+        if self.labels is not None:
+            _check("labels", self.labels, np.dtype(np.int64), (n,))
+        if self.digests is not None:
+            _check("digests", self.digests, np.dtype(np.uint8), (n, _DIGEST_BYTES))
 
 
 def save(profile: ReferenceProfile) -> bytes:
@@ -65,6 +77,9 @@ def save(profile: ReferenceProfile) -> bytes:
         "predicted": np.ascontiguousarray(profile.predicted),
         "embedding": np.ascontiguousarray(profile.embedding),
     }
+    for name, found in (("labels", profile.labels), ("digests", profile.digests)):
+        if found is not None:
+            tensors[name] = np.ascontiguousarray(found)
     for name, column in profile.columns.items():
         tensors[_COLUMN + name] = np.ascontiguousarray(column)
     return safetensors.numpy.save(tensors)
@@ -79,10 +94,11 @@ def load(data: bytes) -> ReferenceProfile:
     try:
         tensors = safetensors.numpy.load(data)
         predicted, embedding = tensors.pop("predicted"), tensors.pop("embedding")
+        labels, digests = tensors.pop("labels", None), tensors.pop("digests", None)
     except (SafetensorError, KeyError, ValueError) as error:
         raise BundleError(f"the reference profile cannot be read: {error}") from error
     columns = {name.removeprefix(_COLUMN): column for name, column in tensors.items()}
-    return ReferenceProfile(columns, predicted, embedding)
+    return ReferenceProfile(columns, predicted, embedding, labels, digests)
 
 
 def read(folder: Path, manifest: Manifest) -> ReferenceProfile:
@@ -93,8 +109,9 @@ def read(folder: Path, manifest: Manifest) -> ReferenceProfile:
     """
     profile = load(files.read_member(folder, manifest, files.PROFILE))
     k = len(manifest.labels)
-    if len(profile.predicted) and not 0 <= profile.predicted.min() <= profile.predicted.max() < k:
-        raise BundleError(f"{folder / files.PROFILE}: a predicted label is not among the {k}")
+    for name, numbers in (("predicted", profile.predicted), ("true", profile.labels)):
+        if numbers is not None and len(numbers) and not 0 <= numbers.min() <= numbers.max() < k:
+            raise BundleError(f"{folder / files.PROFILE}: a {name} label is not among the {k}")
     return profile
 
 

@@ -1,6 +1,7 @@
 """`weakspot data`: fill the pool of labelled images, look at it, draw from it, check it."""
 
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 from core import catalog
 from core.catalog.spreadsheet import parse_moment
 from core.errors import CatalogError, UsageError
+from core.store import images, label_suspects, validations
 from core.store.database import transaction
 from weakspot import front, sample_data
 from weakspot.commands import pool_chart, pool_text
@@ -119,6 +121,59 @@ def verify(as_json: Json = False) -> None:
     front.emit(found.to_dict(), as_json=as_json, text=pool_text.verification(found))
     if not found.is_sound:
         raise typer.Exit(front.FAILED)
+
+
+@data_app.command()
+def suspects(
+    label: Annotated[str | None, typer.Option("--class", help="Only of this class.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the images held back from training because their label looks wrong, the surest first."""
+    with front.open_store() as engine, transaction(engine) as connection:
+        rows = label_suspects.held(connection, label=label)
+    lines = [
+        f"{row.image:8}  {row.label} -> {row.suggested}  margin {row.margin:+.2f}  {row.uri}"
+        for row in rows
+    ]
+    text = "\n".join(lines) or "no label is held back"
+    front.emit({"suspects": [front.jsonable(row) for row in rows]}, as_json=as_json, text=text)
+
+
+@data_app.command()
+def clear(
+    image: Annotated[list[int], typer.Argument(help="Numbers of images whose label is right.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the audit trail.")] = "looked at",
+    as_json: Json = False,
+) -> None:
+    """Say that labels are right after all: training sees these images again."""
+    now = front.clock().now()
+    with front.open_store() as engine, transaction(engine) as connection:
+        label_suspects.clear(connection, image, by=front.user(), reason=reason, now=now)
+    text = f"{len(image)} label{'s' if len(image) > 1 else ''} cleared"
+    front.emit({"cleared": sorted(image)}, as_json=as_json, text=text)
+
+
+@data_app.command()
+def relabel(
+    image: Annotated[int, typer.Argument(help="Number of the image.")],
+    label: Annotated[str, typer.Argument(help="What it shows: a class of the pool.")],
+    as_json: Json = False,
+) -> None:
+    """Correct an image's label; days it was examined on are counted anew by a replay."""
+    with front.open_store() as engine, transaction(engine) as connection:
+        known = images.labels(connection)
+        if label not in known:
+            near = get_close_matches(label, known, n=3, cutoff=0.5) or known[:3]
+            raise UsageError(f"the pool has no class {label!r}; near it are: {', '.join(near)}")
+        now = front.clock().now()
+        before = images.relabel(connection, image, label, now=now, by=front.user())
+        days = validations.days_of_image(connection, image)
+    again = f"; count anew: weakspot health --replay {days[0]} {days[-1]}" if days else ""
+    front.emit(
+        {"image": image, "before": before.label, "label": label, "days": days},
+        as_json=as_json,
+        text=f"image {image} is {label} now, and was {before.label}{again}",
+    )
 
 
 @data_app.command("sample-set")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from core.errors import BundleError
-from core.store import registry
+from core.store import alerts, registry, sentinel_checks
 from core.store.database import transaction
 from weakspot import front
 
@@ -140,6 +140,35 @@ def _verify(folder: Path) -> dict[str, Any]:
 
     runner = Runner.open(folder, device="cpu")
     return {"digest": runner.digest, "labels": list(runner.labels)}
+
+
+@model_app.command()
+def sentinels(as_json: Json = False) -> None:
+    """List what the frozen images were answered, the newest day first."""
+    with front.open_store() as engine, transaction(engine) as connection:
+        rows = [front.jsonable(check) for check in sentinel_checks.latest(connection)]
+    lines = [
+        f"{row['day']}  {row['version']:6} {row['verdict']:10} {row['detail']}" for row in rows
+    ]
+    text = "\n".join(lines) or "no version has been asked about its frozen images yet"
+    front.emit({"checks": rows}, as_json=as_json, text=text)
+
+
+@model_app.command()
+def accept(version: str, as_json: Json = False) -> None:
+    """Accept what a version answers now: the change of the runtime was looked at, and is harmless.
+
+    From the next exam on, these answers are what it has to give on that machine.
+    """
+    now = front.clock().now()
+    with front.open_store() as engine, transaction(engine) as connection:
+        check = sentinel_checks.accept(connection, version, by=front.user(), now=now)
+        alerts.resolve_notice(connection, "runtime", version, now=now)
+    front.emit(
+        front.jsonable(check),
+        as_json=as_json,
+        text=f"{version}: the answers of {check.day} are accepted on {check.place}",
+    )
 
 
 def _summary(version: registry.Version, *, is_champion: bool) -> dict[str, Any]:
