@@ -1,210 +1,239 @@
 """Whether a day's predictions still look like the traffic the version was made for.
 
-The bundle carries a reference profile; a bounded random sample of the day is compared with it,
-column by column (monitor.columns). Evidently tests the columns of numbers and draws the report for
-people. The mix of predicted labels, the embedding, the correction over the family and the verdicts
-are ours, and stay in our own tables: drift needs both significance and an effect.
-
-This is the only module that knows Evidently. It is imported when first needed (4 s), without its
-telemetry, and never sees more than the sample. Drift is told, and pages nobody by itself.
+A bounded random sample of the day is compared with the reference (monitor.samples), column by
+column, over all predictions and by predicted class (monitor.columns). Evidently tests the columns
+of numbers and draws the report for people (monitor.column_report). The mix of predicted labels,
+the embedding, the classes, the correction over the family and the verdicts are ours, and stay in
+our own tables: drift needs both significance and an effect. It is told, and pages nobody by itself.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import warnings
-from collections.abc import Generator
-from contextlib import contextmanager
-from datetime import date
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.bundle import files, profile
 from core.bundle.profile import COLUMNS
 from core.clock import day_bounds
 from core.images.descriptors import DESCRIPTORS
 from core.stats import twosample
-from core.store import predictions
+from core.store import drift as drift_checks
 from core.store.database import transaction
 from core.store.drift import DriftCheck
-from core.store.predictions import Filter
-from monitor.columns import FEWEST, PREDICTED, Finding, Sample, compare
+from monitor import column_report, columns, old_reports, samples
+from monitor.columns import Finding
+from monitor.page import Page
+from monitor.samples import FEWEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from sqlalchemy import Engine
 
-    from core.bundle.profile import ReferenceProfile
-    from core.store.predictions import Prediction
     from core.store.registry import Version
+    from monitor.samples import Reference, Sample
 
-LEVEL = 0.05  # share of false verdicts accepted within a day's columns
+LEVEL = 0.05  # share of false verdicts accepted within a day's family
+
+# Of that level, what the four questions about all predictions (inputs, confidence, predicted
+# labels, embedding) may use, a quarter each; the classes share the rest. Without this a hundred
+# checks by class, or nine of columns that move together, would drown the one that moved alone.
+_OVERALL_SHARE = 0.75
+_BY_CLASS = "by class"
 
 logger = logging.getLogger(__name__)
 
 
-def check(
-    engine: Engine, day: date, version: Version, *, rows: int, reports: Path
-) -> list[DriftCheck]:
-    """Compare a day's predictions of a version with its reference profile; nothing is stored.
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a day is to be checked.
 
-    The sample is drawn by a hash of the day, so the same predictions give the same verdicts.
-
-    Args:
-        engine: Where the predictions are.
-        day: The day.
-        version: The version, whose bundle holds the profile.
-        rows: Predictions sampled at most.
+    Attributes:
+        rows: Predictions sampled at most, of the day and of the reference.
         reports: Folder for Evidently's report, as `<day>/<version>.html`.
+        report_days: For so many days reports are kept.
+        now: The present moment.
+        limits: What Evidently may cost; None for the usual.
+    """
+
+    rows: int
+    reports: Path
+    report_days: int
+    now: datetime
+    limits: column_report.Limits | None = None
+
+    @property
+    def oldest_report(self) -> date:
+        """The first day whose report is kept."""
+        return self.now.date() - timedelta(days=self.report_days)
+
+
+def examine(page: Page) -> list[DriftCheck]:
+    """Check the day on the page, store the verdicts, and drop reports that are too old."""
+    options, version = page.options, page.version
+    terms = Terms(options.drift_rows, page.reports, options.report_days, page.clock.now())
+    checks = check(page.engine, page.day, version, terms)
+    with page.writing() as connection:
+        drift_checks.write(connection, page.day, version.version, checks)
+        drift_checks.forget_reports(connection, terms.oldest_report)
+    old_reports.drop(page.reports, terms.oldest_report)
+    return checks
+
+
+def check(engine: Engine, day: date, version: Version, terms: Terms) -> list[DriftCheck]:
+    """Compare a day's predictions of a version with their reference; nothing is stored.
+
+    The day must have been rolled up. The sample is drawn by a hash of the day, so the same
+    predictions give the same verdicts.
 
     Raises:
         BundleError: The profile is missing or altered.
         StoreError: Postgres is away.
     """
-    start, end = day_bounds(day)
-    seed = f"{day}/{version.version}"
-    wanted = Filter(version=version.version, start=start, end=end)
     with transaction(engine) as connection:
-        drawn = predictions.sample(connection, wanted, limit=rows, salt=seed)
-    folder = Path(version.uri)
-    reference = _of_profile(profile.read(folder, files.read_manifest(folder)))
-    current = _of_predictions(drawn, version.labels)
-    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8]))
-    report = None
-    numbers: dict[str, float] = {}
-    if len(drawn) >= FEWEST:
-        report = f"{day}/{version.version}.html"
-        numbers = _ask_evidently(reference, current, version.labels, reports / report)
-        report = report if numbers else None
-    findings = compare(reference, current, numbers, rng)
-    return judge(findings, day, version.version, report)
+        current = samples.of_day(connection, day, version, rows=terms.rows)
+        reference = samples.reference_of(connection, day, version, rows=terms.rows)
+    seed = hashlib.sha256(f"{day}/{version.version}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(seed[:8]))
+    report = f"{day}/{version.version}.html"
+    said = _ask_evidently(reference.sample, current, version, terms, report, day)
+    found = columns.compare(reference.sample, current, version.labels, said.p_values, rng)
+    found = [_with_complaint(each, said.complaint) for each in found]
+    found += columns.compare_classes(reference.sample, current, rng)
+    drawn = report if said.p_values else None
+    return judge(found, _Frame(day, version, reference, current, drawn, terms.now))
 
 
-def judge(
-    findings: Sequence[Finding], day: date, version: str, report: str | None
-) -> list[DriftCheck]:
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What all verdicts of a day share."""
+
+    day: date
+    version: Version
+    reference: Reference
+    current: Sample
+    report: str | None
+    now: datetime
+
+
+def judge(findings: Sequence[Finding], frame: _Frame) -> list[DriftCheck]:
     """Return the verdicts: drift where the corrected p-value and the effect both say so."""
-    tested = [finding for finding in findings if finding.p_value is not None]
-    corrected = twosample.benjamini_hochberg([finding.p_value or 0.0 for finding in tested])
-    adjusted = dict(zip((finding.column for finding in tested), corrected.tolist(), strict=True))
-    return [_verdict(each, adjusted.get(each.column), day, version, report) for each in findings]
-
-
-def _verdict(
-    finding: Finding, adjusted: float | None, day: date, version: str, report: str | None
-) -> DriftCheck:
-    moved = adjusted is not None and adjusted <= LEVEL
-    far = finding.effect is not None and finding.effect >= finding.effect_floor
-    verdict = "drift" if moved and far else "no drift"
-    return DriftCheck(
-        day=day,
-        version=version,
-        column=finding.column,
-        method=finding.method,
-        n=finding.n,
-        reference_n=finding.reference_n,
-        statistic=finding.statistic,
-        p_value=finding.p_value,
-        adjusted_p=adjusted,
-        effect=finding.effect,
-        effect_floor=finding.effect_floor,
-        level=LEVEL,
-        verdict="not enough data" if finding.p_value is None else verdict,
-        report=report,
-    )
-
-
-def _of_profile(reference: ReferenceProfile) -> Sample:
-    return Sample(dict(reference.columns), reference.predicted, reference.embedding)
-
-
-def _of_predictions(drawn: Sequence[Prediction], labels: Sequence[str]) -> Sample:
-    """Return predictions by column, without what is no number."""
-    index = {label: place for place, label in enumerate(labels)}
-    raw = {
-        name: np.array([each.descriptors.get(name, np.nan) for each in drawn], dtype=np.float64)
-        for name in DESCRIPTORS
+    adjusted = correct(findings)
+    of_profile: dict[str, float] = {}
+    if frame.reference.profile is not None:
+        of_profile = columns.distances(frame.reference.profile, frame.current)
+    start, end = day_bounds(frame.day)
+    shared = {
+        "day": frame.day,
+        "version": frame.version.version,
+        "window_start": start,
+        "window_end": min(end, max(frame.now, start)),
+        "reference": frame.reference.name,
+        "level": LEVEL,
     }
-    for name in ("confidence", "entropy", "margin"):
-        raw[name] = np.array([getattr(each, name) for each in drawn], dtype=np.float64)
-    embedded = [each.embedding for each in drawn if each.embedding is not None]
-    rows = np.stack(embedded) if embedded else np.zeros((0, predictions.EMBEDDING_DIMENSIONS))
-    return Sample(
-        {name: values[np.isfinite(values)] for name, values in raw.items()},
-        np.array([index[each.label] for each in drawn if each.label in index], dtype=np.int64),
-        rows[np.isfinite(rows).all(axis=1)].astype(np.float32),
-    )
+    return [
+        DriftCheck(
+            **shared,
+            label=None if each.label is None else frame.version.labels[each.label],
+            column=each.column,
+            method=each.method,
+            n=each.n,
+            reference_n=each.reference_n,
+            statistic=each.statistic,
+            p_value=each.p_value,
+            adjusted_p=p,
+            effect=each.effect,
+            effect_floor=each.effect_floor,
+            verdict=verdict_of(each, p),
+            report=frame.report if each.label is None else None,
+            profile_effect=of_profile.get(each.column) if each.label is None else None,
+            detail=each.detail,
+        )
+        for each, p in zip(findings, adjusted, strict=True)
+    ]
+
+
+def correct(findings: Sequence[Finding]) -> list[float | None]:
+    """Return the p-values corrected over the whole family (weighted BH), in the order given."""
+    tested = [place for place, each in enumerate(findings) if each.p_value is not None]
+    raw = [findings[place].p_value or 0.0 for place in tested]
+    weights = _weights([_question(findings[place]) for place in tested])
+    adjusted: list[float | None] = [None] * len(findings)
+    corrected = twosample.benjamini_hochberg(raw, weights).tolist()
+    for place, p in zip(tested, corrected, strict=True):
+        adjusted[place] = p
+    return adjusted
+
+
+def _weights(questions: Sequence[str]) -> NDArray[np.float64]:
+    """Share the level out among the questions that were asked, and evenly within each."""
+    counted = Counter(questions)
+    overall = len(counted) - (_BY_CLASS in counted)
+    shares = {
+        name: (1 - _OVERALL_SHARE) if name == _BY_CLASS else _OVERALL_SHARE / overall
+        for name in counted
+    }
+    total = sum(shares.values())
+    return np.array([len(questions) * shares[each] / total / counted[each] for each in questions])
+
+
+def _question(finding: Finding) -> str:
+    if finding.label is not None:
+        return _BY_CLASS
+    if finding.column in DESCRIPTORS:
+        return "inputs"
+    return "confidence" if finding.column in COLUMNS else finding.column
+
+
+def verdict_of(finding: Finding, adjusted: float | None) -> drift_checks.Verdict:
+    """Return what is said of a column."""
+    if adjusted is None or finding.effect is None:
+        return "not enough data"
+    is_drift = adjusted <= LEVEL and finding.effect >= finding.effect_floor
+    return "drift" if is_drift else "no drift"
+
+
+def drifted(checks: Sequence[DriftCheck]) -> tuple[str, ...]:
+    """Return the columns that drifted over all predictions."""
+    return tuple(each.column for each in checks if each.label is None and each.verdict == "drift")
+
+
+def drifted_classes(checks: Sequence[DriftCheck]) -> tuple[str, ...]:
+    """Return the predicted classes in which a column drifted, each once."""
+    found = {each.label for each in checks if each.verdict == "drift"}
+    return tuple(sorted(label for label in found if label is not None))
 
 
 def _ask_evidently(
-    reference: Sample, current: Sample, labels: Sequence[str], path: Path
-) -> dict[str, float]:
-    """Return Evidently's p-value by column, and leave its report at `path`, whole or not at all.
-
-    Columns that Evidently has nothing to say of are absent. It is a guest: when it fails, that is
-    logged, our own test stands in (the method's name tells), and the exam goes on.
-    """
-    columns = [
+    reference: Sample, current: Sample, version: Version, terms: Terms, report: str, day: date
+) -> column_report.Answer:
+    """Return what Evidently says; nothing where there is too little, or the day is long past."""
+    sides = (reference, current)
+    enough = [
         name
         for name in COLUMNS
-        if min(len(reference.columns[name]), len(current.columns[name])) >= FEWEST
+        if min(int(np.isfinite(side.columns[name]).sum()) for side in sides) >= FEWEST
     ]
-    try:
-        with _quiet():
-            snapshot = _compare(
-                _frame(reference, columns, labels), _frame(current, columns, labels)
-            )
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(f".{os.getpid()}.tmp")
-            snapshot.save_html(str(temporary))
-            temporary.replace(path)
-            said = _p_values(snapshot.dict())
-    except Exception as error:  # whatever a library raises must not end the day's exam
-        logger.warning("Evidently failed on %s: %s: %s", path.name, type(error).__name__, error)
-        return {}
-    return {name: said[name] for name in columns if np.isfinite(said.get(name, np.nan))}
-
-
-def _frame(sample: Sample, columns: Sequence[str], labels: Sequence[str]) -> Any:
-    """Return a pandas frame; columns of different lengths end in empty cells."""
-    import pandas as pd
-
-    series = {name: pd.Series(sample.columns[name]) for name in columns}
-    names = np.array(labels, dtype=object)[sample.predicted]
-    return pd.DataFrame(series | {PREDICTED: pd.Series(names, dtype=object)})
-
-
-def _compare(reference: Any, current: Any) -> Any:
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.presets import DataDriftPreset
-
-    numbers = [name for name in reference.columns if name != PREDICTED]
-    definition = DataDefinition(numerical_columns=numbers, categorical_columns=[PREDICTED])
-    report = Report([DataDriftPreset(num_method="ks", cat_method="psi")])
-    return report.run(
-        Dataset.from_pandas(current, definition), Dataset.from_pandas(reference, definition)
+    if not enough or day < terms.oldest_report:
+        return column_report.Answer()
+    path = terms.reports / report
+    answer = column_report.ask(
+        reference, current, version.labels, path, columns=enough, limits=terms.limits
     )
+    if answer.complaint:
+        logger.warning("%s of %s: %s; our own tests stand", day, version.version, answer.complaint)
+    return answer
 
 
-def _p_values(answer: dict[str, Any]) -> dict[str, float]:
-    """Read the value of each column's drift metric off Evidently's answer."""
-    configs = [(metric["config"], metric["value"]) for metric in answer["metrics"]]
-    return {
-        config["column"]: float(value)
-        for config, value in configs
-        if "column" in config and config.get("method") == "ks"
-    }
-
-
-@contextmanager
-def _quiet() -> Generator[None]:
-    """Let Evidently neither phone home nor warn of what is no concern of ours."""
-    os.environ["DO_NOT_TRACK"] = "1"
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        yield
+def _with_complaint(finding: Finding, complaint: str) -> Finding:
+    """Say by a column that Evidently was to test why it is our own test that stands."""
+    if not complaint or finding.column not in COLUMNS:
+        return finding
+    return replace(finding, detail=f"{complaint}; tested by our own")

@@ -1,25 +1,29 @@
-"""The drift verdicts: which columns of a day's predictions moved away from the reference."""
+"""The drift verdicts: which columns of a day's predictions moved away from the reference.
+
+What was found over all predictions lies in `drift_checks`, what was found among those of one
+predicted class in `class_drift_checks`.
+"""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import date
-from typing import Literal
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql
 from sqlmodel import Field, SQLModel, col
+
+PROFILE = "profile"  # the reference that lies in the bundle
+
+_TIMESTAMP: Any = sa.DateTime(timezone=True)
 
 Verdict = Literal["drift", "no drift", "not enough data"]
 
 
-class DriftCheckRow(SQLModel, table=True):
-    """One column of one day."""
+class _Columns(SQLModel):
+    """What both tables hold."""
 
-    __tablename__ = "drift_checks"  # pyright: ignore[reportAssignmentType]
-
-    day: date = Field(primary_key=True)
-    version: str = Field(primary_key=True)
-    column: str = Field(primary_key=True)
     method: str
     n: int
     reference_n: int
@@ -30,7 +34,36 @@ class DriftCheckRow(SQLModel, table=True):
     effect_floor: float
     level: float
     verdict: str
+
+
+class DriftCheckRow(_Columns, table=True):
+    """One column of one day."""
+
+    __tablename__ = "drift_checks"  # pyright: ignore[reportAssignmentType]
+
+    day: date = Field(primary_key=True)
+    version: str = Field(primary_key=True)
+    column: str = Field(primary_key=True)
     report: str | None = None
+    window_start: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
+    window_end: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
+    reference: str
+    profile_effect: float | None = None
+    detail: str
+
+
+class ClassDriftCheckRow(_Columns, table=True):
+    """One column of one day, among the predictions of one class."""
+
+    __tablename__ = "class_drift_checks"  # pyright: ignore[reportAssignmentType]
+
+    day: date = Field(primary_key=True)
+    version: str = Field(primary_key=True)
+    label: str = Field(primary_key=True)
+    column: str = Field(primary_key=True)
+    window_start: datetime = Field(sa_type=_TIMESTAMP)
+    window_end: datetime = Field(sa_type=_TIMESTAMP)
+    reference: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +84,14 @@ class DriftCheck:
         effect_floor: Below this a difference is too small to matter, however sure.
         level: Share of false verdicts accepted within the family.
         verdict: `drift` needs both an adjusted p at the level and an effect at the floor.
-        report: Evidently's report, relative to the folder of reports; None without one.
+        report: Evidently's report, relative to the folder of reports; None without one, or once
+            it has been dropped.
+        label: The predicted class whose rows were compared; None for all of them.
+        window_start: The first moment of the window; None in rows of older releases.
+        window_end: The moment at which it ended.
+        reference: What was compared with: `profile`, or the days.
+        profile_effect: Where other days were the reference: the distance from the profile.
+        detail: What else a reader should know; empty for nothing.
     """
 
     day: date
@@ -67,27 +107,51 @@ class DriftCheck:
     effect_floor: float
     level: float
     verdict: Verdict
-    report: str | None
+    report: str | None = None
+    label: str | None = None
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+    reference: str = PROFILE
+    profile_effect: float | None = None
+    detail: str = ""
 
 
-_UPSERT = sa.text("""
-    INSERT INTO drift_checks (day, version, "column", method, n, reference_n, statistic, p_value,
-                              adjusted_p, effect, effect_floor, level, verdict, report)
-    VALUES (:day, :version, :column, :method, :n, :reference_n, :statistic, :p_value,
-            :adjusted_p, :effect, :effect_floor, :level, :verdict, :report)
-        ON CONFLICT (version, day, "column") DO UPDATE
-       SET method = excluded.method, n = excluded.n, reference_n = excluded.reference_n,
-           statistic = excluded.statistic, p_value = excluded.p_value,
-           adjusted_p = excluded.adjusted_p, effect = excluded.effect,
-           effect_floor = excluded.effect_floor, level = excluded.level,
-           verdict = excluded.verdict, report = excluded.report
-""")
+_COMMON = (
+    "method",
+    "n",
+    "reference_n",
+    "statistic",
+    "p_value",
+    "adjusted_p",
+    "effect",
+    "effect_floor",
+    "level",
+    "verdict",
+    "window_start",
+    "window_end",
+    "reference",
+)
+_OVERALL = ("day", "version", "column", *_COMMON, "report", "profile_effect", "detail")
+_OF_CLASS = ("day", "version", "label", "column", *_COMMON)
 
 
-def write(connection: Connection, checks: Sequence[DriftCheck]) -> None:
-    """Store a day's checks, in place of what stood there."""
-    if checks:
-        connection.execute(_UPSERT, [asdict(check) for check in checks])
+def write(connection: Connection, day: date, version: str, checks: Sequence[DriftCheck]) -> None:
+    """Store a day's checks, in place of whatever stood there."""
+    for table, names in ((DriftCheckRow, _OVERALL), (ClassDriftCheckRow, _OF_CLASS)):
+        old = sa.delete(table).where(col(table.day) == day, col(table.version) == version)
+        connection.execute(old)
+        of_table = [each for each in checks if (each.label is None) == (table is DriftCheckRow)]
+        if of_table:
+            rows = [{name: getattr(each, name) for name in names} for each in of_table]
+            # Somebody who looks at the same day at the same moment writes the same rows.
+            connection.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
+
+
+def forget_reports(connection: Connection, before: date) -> None:
+    """Let the checks of days before `before` name no report: it has been dropped."""
+    row = DriftCheckRow
+    old = sa.update(row).where(col(row.day) < before, col(row.report).is_not(None))
+    connection.execute(old.values(report=None))
 
 
 def of_day(connection: Connection, day: date, version: str | None = None) -> list[DriftCheck]:
@@ -96,15 +160,28 @@ def of_day(connection: Connection, day: date, version: str | None = None) -> lis
     if version is not None:
         statement = statement.where(col(DriftCheckRow.version) == version)
     statement = statement.order_by(col(DriftCheckRow.version), col(DriftCheckRow.column))
-    return [DriftCheck(*row) for row in connection.execute(statement)]
+    return [DriftCheck(**row) for row in connection.execute(statement).mappings()]
+
+
+def of_classes(connection: Connection, day: date, version: str) -> list[DriftCheck]:
+    """Return the checks of one day and version within the predicted classes, by class."""
+    row = ClassDriftCheckRow
+    statement = _OF_CLASSES.where(col(row.day) == day, col(row.version) == version)
+    statement = statement.order_by(col(row.label), col(row.column))
+    return [DriftCheck(**found) for found in connection.execute(statement).mappings()]
 
 
 def matrix(connection: Connection, first: date, last: date) -> list[DriftCheck]:
-    """Return every check from `first` to `last`, by day, version and column."""
+    """Return every check over all predictions from `first` to `last`, by day and column."""
     statement = _CHECKS.where(col(DriftCheckRow.day).between(first, last)).order_by(
         col(DriftCheckRow.day), col(DriftCheckRow.version), col(DriftCheckRow.column)
     )
-    return [DriftCheck(*row) for row in connection.execute(statement)]
+    return [DriftCheck(**row) for row in connection.execute(statement).mappings()]
 
 
-_CHECKS = sa.select(*[getattr(DriftCheckRow, name) for name in DriftCheck.__dataclass_fields__])
+_CHECKS: sa.Select[*tuple[Any, ...]] = sa.select(
+    *[getattr(DriftCheckRow, name) for name in _OVERALL]
+)
+_OF_CLASSES: sa.Select[*tuple[Any, ...]] = sa.select(
+    *[getattr(ClassDriftCheckRow, name) for name in _OF_CLASS]
+)

@@ -166,9 +166,6 @@ _PREPARE_MISSING = sa.text("CREATE TEMPORARY TABLE returned (LIKE predictions) O
 _COPY_RETURNED = sql.SQL("COPY returned ({}) FROM STDIN (FORMAT binary)").format(_COLUMNS)
 _INSERT_MISSING = sa.text("INSERT INTO predictions SELECT * FROM returned ON CONFLICT DO NOTHING")
 
-# Random, but the same whenever it is repeated: the order is a hash of (salt, id).
-_SAMPLE_ORDER = sa.text("md5(:salt || id::text)")
-
 
 def new_id(now: datetime) -> UUID:
     """Return a UUIDv7 whose time is `now`, so that ids sort by time (RFC 9562).
@@ -253,17 +250,6 @@ def page(
     if len(found) <= limit:
         return Page(found, None)
     return Page(found[:limit], Position(found[limit - 1].at, found[limit - 1].id))
-
-
-def sample(connection: Connection, wanted: Filter, *, limit: int, salt: str) -> list[Prediction]:
-    """Return at most `limit` predictions that fit, with embeddings, drawn at random.
-
-    The same `salt` draws the same rows again; they come in the order of their draw.
-    """
-    statement = sa.select(*_LISTED.selected_columns, col(PredictionRow.embedding))
-    statement = statement.where(*_conditions(wanted)).order_by(_SAMPLE_ORDER).limit(limit)
-    rows = connection.execute(statement, {"salt": salt})
-    return [Prediction(**row) for row in rows.mappings()]
 
 
 def count(connection: Connection, wanted: Filter) -> int:

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from core.clock import day_bounds
 from core.store import drift as drift_checks
 from core.store import rollups
 from core.store.database import transaction
 from core.store.drift import DriftCheck
 from core.store.registry import Version
-from monitor import columns, drift
+from monitor import columns, drift, old_reports, samples
+from monitor.column_report import Limits
 from monitor.daily import check_drift
 from monitor.page import MonitorOptions
 from tests.pool import add_predictions, day, night_after, register
@@ -23,9 +25,29 @@ def version(engine: Engine, tmp_path: Path) -> Version:
     return register(engine, tmp_path / "bundles")
 
 
-def _check(engine: Engine, version: Version, home: Path) -> dict[str, DriftCheck]:
-    found = drift.check(engine, day(1), version, rows=2_000, reports=home / "reports")
-    return {check.column: check for check in found}
+def _check(
+    engine: Engine,
+    version: Version,
+    home: Path,
+    number: int = 1,
+    *,
+    evidently: Limits | None = None,
+) -> dict[str, DriftCheck]:
+    """Roll a day up and check it; return the verdicts over all predictions, by column."""
+    with transaction(engine) as connection:
+        rollups.roll_up(connection, day(number))
+    found = drift.check(engine, day(number), version, _terms(home, number, evidently=evidently))
+    return {check.column: check for check in found if check.label is None}
+
+
+def _terms(home: Path, number: int = 1, *, evidently: Limits | None = None) -> drift.Terms:
+    """Ask Evidently, which takes seconds, only where its limits are given."""
+    days = 0 if evidently is None else 30
+    return drift.Terms(2_000, home / "reports", days, night_after(number).now(), evidently)
+
+
+def _key(check: DriftCheck) -> tuple[str, str]:
+    return str(check.label), check.column
 
 
 def _drifted(checks: Mapping[str, DriftCheck]) -> set[str]:
@@ -50,13 +72,45 @@ class TestCheck:
     ):
         """Its p-values are the ones that are kept, and its report lies beside."""
         add_predictions(engine, version, day(1), 200, darker=0.6)
-        checks = _check(engine, version, tmp_path)
+        checks = _check(engine, version, tmp_path, evidently=Limits())
 
         assert "brightness" in _drifted(checks)
         assert checks["brightness"].method == "Kolmogorov-Smirnov (Evidently)"
         report = tmp_path / "reports" / str(checks["brightness"].report)
         assert b"brightness" in report.read_bytes()
         assert list(report.parent.iterdir()) == [report]
+
+    def test_says_its_window_and_what_it_was_compared_with(
+        self, engine: Engine, version: Version, tmp_path: Path
+    ):
+        """A verdict without them cannot be argued with."""
+        add_predictions(engine, version, day(1), 60)
+        checks = _check(engine, version, tmp_path)
+
+        window = {(check.window_start, check.window_end) for check in checks.values()}
+        assert window == {day_bounds(day(1))}
+        assert {check.reference for check in checks.values()} == {"profile"}
+        assert {check.level for check in checks.values()} == {drift.LEVEL}
+
+    @pytest.mark.parametrize(
+        ("limits", "words"),
+        [
+            (Limits(seconds=0.2), "Evidently was stopped after 0 s"),
+            (Limits(memory_bytes=100_000_000), "Evidently ended by"),
+        ],
+    )
+    def test_stands_when_evidently_hangs_or_crashes(
+        self, engine: Engine, version: Version, tmp_path: Path, limits: Limits, words: str
+    ):
+        """A guest that misbehaves must not end the day, and the verdict says who tested."""
+        add_predictions(engine, version, day(1), 200, darker=0.6)
+        checks = _check(engine, version, tmp_path, evidently=limits)
+
+        brightness = checks["brightness"]
+        assert (brightness.verdict, brightness.method) == ("drift", "Kolmogorov-Smirnov")
+        assert words in brightness.detail
+        assert "our own" in brightness.detail
+        assert {check.report for check in checks.values()} == {None}
 
     def test_another_mix_of_labels_is_found(self, engine: Engine, version: Version, tmp_path: Path):
         """Also when a class is absent altogether, on which Evidently alone would stumble."""
@@ -68,11 +122,11 @@ class TestCheck:
         self, engine: Engine, version: Version, tmp_path: Path
     ):
         """F27: said so, for every column, and no report is drawn."""
-        add_predictions(engine, version, day(1), columns.FEWEST - 1)
+        add_predictions(engine, version, day(1), samples.FEWEST - 1)
         checks = _check(engine, version, tmp_path)
 
         assert {check.verdict for check in checks.values()} == {"not enough data"}
-        assert {check.n for check in checks.values()} == {columns.FEWEST - 1}
+        assert {check.n for check in checks.values()} == {samples.FEWEST - 1}
         assert not (tmp_path / "reports").exists()
 
     def test_a_day_without_any_is_not_enough_data(
@@ -84,6 +138,105 @@ class TestCheck:
         assert {check.verdict for check in checks.values()} == {"not enough data"}
 
 
+class TestByClass:
+    """Checks among the predictions of one class."""
+
+    def test_are_made_of_classes_with_rows_enough(
+        self, engine: Engine, version: Version, tmp_path: Path
+    ):
+        """Kept in a table of their own, with the same figures as the others."""
+        add_predictions(engine, version, day(1), 400, darker=0.6)
+        with transaction(engine) as connection:
+            rollups.roll_up(connection, day(1))
+        found = drift.check(engine, day(1), version, _terms(tmp_path))
+        with transaction(engine) as connection:
+            drift_checks.write(connection, day(1), "v1", found)
+            stored = drift_checks.of_classes(connection, day(1), "v1")
+
+        of_classes = [check for check in found if check.label is not None]
+        assert sorted(stored, key=_key) == sorted(of_classes, key=_key)
+        darker = {check.label for check in stored if check.column == "brightness"}
+        assert darker == set(drift.drifted_classes(stored))
+        assert min(min(check.n, check.reference_n) for check in stored) >= columns.FEWEST_OF_CLASS
+
+
+class TestSeason:
+    """A week that repeats itself."""
+
+    def test_a_pattern_that_repeats_every_week_is_no_alarm_once_four_weeks_show_it(
+        self, engine: Engine, version: Version, tmp_path: Path
+    ):
+        """Sundays are dark and full of cats; on a Monday the same would be news."""
+        shares = {"Cat": 0.7, "Dog": 0.3}
+        for number in (1, 8, 15, 22, 29, 30):
+            add_predictions(engine, version, day(number), 120, darker=0.6, shares=shares)
+        with transaction(engine) as connection:
+            for number in (1, 8, 15):
+                rollups.roll_up(connection, day(number))
+        third = _check(engine, version, tmp_path, 22)
+        sunday, monday = (_check(engine, version, tmp_path, number) for number in (29, 30))
+
+        assert {"brightness", columns.PREDICTED} <= _drifted(third) & _drifted(monday)
+        assert _drifted(sunday) == set()
+        assert sunday["brightness"].reference == (
+            "Sundays 2026-03-01, 2026-03-08, 2026-03-15, 2026-03-22"
+        )
+        assert third["brightness"].reference == monday["brightness"].reference == "profile"
+
+    def test_what_is_new_on_that_weekday_is_found_and_the_distance_from_the_profile_is_told(
+        self, engine: Engine, version: Version, tmp_path: Path
+    ):
+        """A reference of past weeks must not make the monitor blind."""
+        for number in (1, 8, 15, 22):
+            add_predictions(engine, version, day(number), 120)
+        add_predictions(engine, version, day(29), 120, darker=0.6)
+        with transaction(engine) as connection:
+            for number in (1, 8, 15, 22):
+                rollups.roll_up(connection, day(number))
+        checks = _check(engine, version, tmp_path, 29)
+
+        assert "brightness" in _drifted(checks)
+        assert checks["brightness"].reference.startswith("Sundays")
+        assert checks["brightness"].profile_effect == pytest.approx(
+            checks["brightness"].effect, abs=0.2
+        )
+
+
+class TestOldReports:
+    """Reports are four megabytes a day."""
+
+    def test_are_dropped_with_the_run_of_a_day_and_the_checks_stay(
+        self, engine: Engine, version: Version, tmp_path: Path
+    ):
+        """A link to a file that is gone would be worse than none."""
+        add_predictions(engine, version, day(1), 120)
+        found = list(_check(engine, version, tmp_path, evidently=Limits()).values())
+        with transaction(engine) as connection:
+            drift_checks.write(connection, day(1), "v1", found)
+            drift_checks.forget_reports(connection, day(2))
+            kept = drift_checks.of_day(connection, day(1))
+
+        dropped = old_reports.drop(tmp_path / "reports", day(2))
+
+        assert (dropped, list((tmp_path / "reports").iterdir())) == ([day(1)], [])
+        assert {check.report for check in kept} == {None}
+        assert len(kept) == len(found)
+
+    def test_are_not_drawn_for_days_long_past(
+        self, engine: Engine, version: Version, tmp_path: Path
+    ):
+        """Catching up on a month must not draw what the next line deletes."""
+        add_predictions(engine, version, day(1), 120)
+        with transaction(engine) as connection:
+            rollups.roll_up(connection, day(1))
+        terms = drift.Terms(2_000, tmp_path / "reports", 3, night_after(9).now())
+        checks = drift.check(engine, day(1), version, terms)
+
+        assert {check.report for check in checks} == {None}
+        assert {check.verdict for check in checks} == {"no drift"}
+        assert not (tmp_path / "reports").exists()
+
+
 class TestCheckDrift:
     """`weakspot drift`, by hand."""
 
@@ -93,7 +246,7 @@ class TestCheckDrift:
         """The sample is drawn by a hash of the day, and so are the permutations."""
         add_predictions(engine, version, day(1), 120)
         arguments = {
-            "options": MonitorOptions(drift_rows=100),
+            "options": MonitorOptions(drift_rows=100, report_days=0),
             "clock": night_after(1),
             "reports": tmp_path / "reports",
         }
@@ -102,7 +255,8 @@ class TestCheckDrift:
             stored = drift_checks.of_day(connection, day(1), "v1")
         second = check_drift(engine, day(1), **arguments)
 
-        assert (first, {row["n"] for row in first}) == (second, {100})
+        sampled = {row["n"] for row in first if row["label"] is None}
+        assert (first, sampled) == (second, {100, 120})  # the mix of labels counts all of them
         with transaction(engine) as connection:
             assert drift_checks.matrix(connection, day(1), day(1)) == stored
 
