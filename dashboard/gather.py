@@ -198,7 +198,7 @@ def _events(connection: Connection) -> Events:
     return Events(
         moves=registry.history(connection),
         flags=flags.latest(connection, limit=_RECENT_ROWS),
-        alerts={alert.flag: alert for alert in told},
+        alerts={alert.flag: alert for alert in told if alert.flag is not None},
         jobs=jobs.latest(connection, limit=_RECENT_ROWS),
         failed=[
             run for run in runs.latest(connection, limit=_RECENT_ROWS) if run.outcome == "failed"

@@ -11,9 +11,11 @@ from types import FrameType
 
 from core import logs
 from core.clock import open_clock
-from core.settings import HomeSettings, MonitorSettings
+from core.settings import AlertSettings, HomeSettings, MonitorSettings, alert_variables
+from core.store.alert_policy import AlertRules
 from core.store.database import open_database
-from monitor import schedule
+from monitor import alert_setup, delivery, schedule
+from monitor.delivery import Postage
 from monitor.page import MonitorOptions
 
 logger = logging.getLogger(__name__)
@@ -24,17 +26,52 @@ def options_from(settings: MonitorSettings) -> MonitorOptions:
     return MonitorOptions.from_settings(settings)
 
 
-def run(home: HomeSettings, settings: MonitorSettings) -> None:
-    """Examine every class every day, until SIGTERM or Ctrl-C.
+def initial_rules(settings: MonitorSettings, alerts: AlertSettings) -> AlertRules:
+    """Return the alert rules that the settings ask for.
+
+    Raises:
+        UsageError: They do not fit together.
+    """
+    return alert_setup.initial_rules(
+        budget=settings.alarm_budget,
+        floor=settings.floor,
+        urls=alerts.urls.get_secret_value(),
+        signed=bool(alerts.secret.get_secret_value()),
+        quiet_hours=alerts.quiet_hours,
+    )
+
+
+def postage_from(alerts: AlertSettings) -> Postage:
+    """Return how messages are sent.
+
+    Raises:
+        UsageError: A network cannot be read.
+    """
+    return alert_setup.postage(
+        networks=alerts.networks,
+        timeout_s=alerts.timeout_s,
+        attempts=alerts.max_attempts,
+        poll_s=alerts.poll_s,
+        variables=alert_variables(),
+    )
+
+
+def run(home: HomeSettings, settings: MonitorSettings, alerts: AlertSettings | None = None) -> None:
+    """Examine every class every day, and send what is to be told, until SIGTERM or Ctrl-C.
 
     Args:
         home: Where things are, and how to log.
         settings: The monitor's knobs.
+        alerts: How messages are sent; read from the environment when None.
 
     Raises:
+        UsageError: The settings of the alerts do not fit together.
         StoreError: Postgres cannot be reached at the start.
     """
     logs.configure(home.log_level, home.log_format)
+    alerts = alerts or AlertSettings()  # pyright: ignore[reportCallIssue]
+    wanted, postage = initial_rules(settings, alerts), postage_from(alerts)
+    clock = open_clock(home.clock_file)
     stop = threading.Event()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
@@ -43,11 +80,15 @@ def run(home: HomeSettings, settings: MonitorSettings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    with open_database(home.database_url, home.postgres) as engine:
+    with (
+        open_database(home.database_url, home.postgres) as engine,
+        delivery.in_background(engine, postage, clock, stop),
+    ):
+        alert_setup.adopt(engine, wanted, now=clock.now())
         schedule.run_forever(
             engine,
             options=options_from(settings),
-            clock=open_clock(home.clock_file),
+            clock=clock,
             holder=f"{socket.gethostname()}/{os.getpid()}",
             reports=home.reports.absolute(),
             stop=stop,

@@ -1,21 +1,25 @@
 """What people are told: which class, since when, how sure, mistaken for what, and five pictures.
 
-An alert is a row and a line in the log. A flag is told of once when it opens, and its alert is
-resolved when it closes. The text is plain: class names stand in it as they are, and whoever shows
-it escapes it for where it is shown.
+An alert is a row, a line in the log, and a message to whoever hears of it (monitor.telling). A flag
+is told of once when it opens, once more whenever its evidence reaches another power of ten, and
+when it closes. The text is plain: class names stand in it as they are, but on one line; whoever
+shows it escapes it for where it is shown.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from core.stats.proportions import jeffreys
-from core.store import alerts, class_days, validations
+from core.store import alerts, class_days, class_state, validations
 from core.store.alerts import NewAlert
+from monitor import diagnosis, telling
+from monitor.escaping import one_line
 from monitor.rules import CERTAIN_REFERENCE
+from monitor.telling import News
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +30,9 @@ if TYPE_CHECKING:
     from core.store.class_days import ClassDay
     from core.store.flags import Flag
     from core.store.validations import WrongImage
+    from monitor.flagging import Decisions
     from monitor.rules import Levels
+    from monitor.standards import Judged
 
 SHOWN_IMAGES = 5
 _SHOWN_CLASSES = 3
@@ -55,8 +61,63 @@ class Facts:
     classes: int
 
 
-def raise_for(connection: Connection, flag: Flag, held_to: Levels, *, now: datetime) -> NewAlert:
-    """Store the alert of a flag that has just opened, and return what it says."""
+def follow(
+    connection: Connection, decisions: Decisions, judged: Judged, *, version: str, now: datetime
+) -> list[NewAlert]:
+    """Let alerts follow the flags, and put what is news into the outbox as one message.
+
+    Args:
+        connection: The transaction that decided.
+        decisions: The flags that were opened and closed.
+        judged: What was decided on.
+        version: The version judged.
+        now: The present moment.
+
+    Returns:
+        What the new alerts say; tell it to the log when it is committed.
+    """
+    told = [
+        raise_for(
+            connection,
+            flag,
+            judged.on(flag.raised_on).levels,
+            now=now,
+            watched=judged.on(flag.raised_on).watched,
+        )
+        for flag in decisions.opened
+    ]
+    over = [flag.id for flag in decisions.closed if alerts.resolve(connection, flag.id, now=now)]
+    if judged.verdicts:
+        states = class_state.at(connection, version, judged.verdicts[-1].day)
+        alerts.note_evidence(connection, {state.label: state.evidence for state in states})
+    opened = {flag.id for flag in decisions.opened}
+    worse = [each for each in alerts.take_worsened(connection) if each.flag not in opened]
+    news = [News("opened", each) for each in alerts.of_flags(connection, sorted(opened))]
+    news += [News("worsened", each) for each in worse]
+    news += [News("resolved", each) for each in alerts.of_flags(connection, over)]
+    # Of what opens and closes within one replay nobody has to hear.
+    brief = opened.intersection(over)
+    telling.tell(connection, [each for each in news if each.alert.flag not in brief], now=now)
+    return told
+
+
+def raise_for(
+    connection: Connection,
+    flag: Flag,
+    held_to: Levels,
+    *,
+    now: datetime,
+    watched: int | None = None,
+) -> NewAlert:
+    """Store the alert of a flag that has just opened, and return what it says.
+
+    Args:
+        connection: Where it is stored.
+        flag: The flag.
+        held_to: What its class is held to.
+        now: The present moment.
+        watched: How many classes share the alarm budget; all when None.
+    """
     period: tuple[date, date] = (flag.since, flag.raised_on)
     index = held_to.labels.index(flag.label)
     facts = Facts(
@@ -67,9 +128,13 @@ def raise_for(connection: Connection, flag: Flag, held_to: Levels, *, now: datet
         ),
         reference=float(held_to.reference[index]),
         reference_images=int(held_to.images[index]),
-        classes=len(held_to.labels),
+        classes=watched or len(held_to.labels),
     )
     alert = compose(facts, now=now)
+    found = diagnosis.of_new_flag(connection, flag)
+    if found is not None:
+        body = "\n".join([alert.body, *found.sentences])
+        alert = replace(alert, body=body, evidence=found.to_dict())
     alerts.raise_alert(connection, alert)
     return alert
 
@@ -87,12 +152,13 @@ def compose(facts: Facts, *, now: datetime) -> NewAlert:
         flag=flag.id,
         at=now,
         title=(
-            f"{flag.label} is weak since {flag.since}: {correct} of {n} right, "
+            f"{one_line(flag.label)} is weak since {flag.since}: {correct} of {n} right, "
             f"reference {_percent(facts.reference)}"
         ),
         body="\n".join(_lines(facts, n, correct, mistaken)),
         confused_with=mistaken[0][0] if mistaken else None,
         images=[image.image for image in facts.wrong],
+        peak=flag.evidence,
     )
 
 
@@ -116,13 +182,15 @@ def _lines(facts: Facts, n: int, correct: int, mistaken: Sequence[tuple[str, int
     low, high = (_percent(float(end)) for end in jeffreys(correct, n))
     lines = [
         f"Since {flag.since}, {flag.version} was right on {correct} of {n} labelled images of "
-        f"{flag.label}: {_percent(correct / n)}, 95 % interval {low} to {high}. "
+        f"{one_line(flag.label)}: {_percent(correct / n)}, 95 % interval {low} to {high}. "
         f"Its reference is {_percent(facts.reference)}.",
         f"Evidence {_number(flag.evidence)} on {flag.raised_on}, threshold {flag.threshold:,.0f}: "
         f"{_budget(flag.threshold, facts.classes)}.",
     ]
     if mistaken:
-        shown = ", ".join(f"{label} ({times})" for label, times in mistaken[:_SHOWN_CLASSES])
+        shown = ", ".join(
+            f"{one_line(label)} ({times})" for label, times in mistaken[:_SHOWN_CLASSES]
+        )
         more = sum(times for _, times in mistaken[_SHOWN_CLASSES:])
         lines.append(f"Mistaken for {shown}" + (f" and others ({more})." if more else "."))
     if facts.reference_images < CERTAIN_REFERENCE:

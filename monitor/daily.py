@@ -18,22 +18,31 @@ from typing import TYPE_CHECKING, Any
 
 from core.clock import Clock, day_bounds
 from core.errors import StaleRunError, StoreError, UsageError
-from core.store import class_days, flags, registry, runs
+from core.store import class_days, flags, registry, rollups, runs
 from core.store import drift as drift_checks
 from core.store.database import transaction
+from core.store.due import SO_FAR, WHOLE, WITHOUT_DRAW
 from core.store.runs import Run, Slot
-from monitor import alerting, drift, flagging, retraining, rollup, rules, validation
+from monitor import alerting, diagnosis, drift, judging, retraining, rollup, validation
 from monitor.page import DayReport, MonitorOptions, OnProgress, Page
+from monitor.steps import Steps
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
+    from core.store.drift import DriftCheck
     from core.store.registry import Version
 
-__all__ = ["DayReport", "MonitorOptions", "check_drift", "run", "version_of"]
-
-# A whole day; one that was examined before it was over; one whose draw was left to a later day.
-WHOLE, SO_FAR, WITHOUT_DRAW = "day", "day so far", "day without draw"
+__all__ = [
+    "SO_FAR",
+    "WHOLE",
+    "WITHOUT_DRAW",
+    "DayReport",
+    "MonitorOptions",
+    "check_drift",
+    "run",
+    "version_of",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +101,8 @@ def run(  # noqa: PLR0913 - this is the page's whole letterhead
         if claimed is None:
             return _taken(connection, day, version, slot)
     beat = _Heartbeat(engine, claimed, options, clock, on_progress)
-    page = Page(engine, day, version, options, clock, claimed, reports, beat)
+    steps = Steps(engine, claimed, clock)
+    page = Page(engine, day, version, options, clock, claimed, reports, beat, steps)
     with _released_on_failure(page):
         report = _examine(page, fresh_draw=fresh_draw)
         with page.writing() as connection:
@@ -102,7 +112,7 @@ def run(  # noqa: PLR0913 - this is the page's whole letterhead
                 # An invalid exam is free to be tried again, when its images are back.
                 outcome="done" if report.status == "done" else "failed",
                 now=clock.now(),
-                detail=report.to_detail(),
+                detail=report.to_detail() | steps.to_detail(),
             )
     logger.info("%s", report.to_text())
     return report
@@ -116,7 +126,7 @@ def version_of(connection: Connection, day: date) -> Version | None:
 def check_drift(
     engine: Engine, day: date, *, options: MonitorOptions, clock: Clock, reports: Path
 ) -> list[dict[str, Any]]:
-    """Check a day's predictions against the reference profile now, and return the verdicts.
+    """Check a day's predictions against their reference now, and return the verdicts.
 
     The same step as in `run`, for those who want to look at a day at once; its rows are
     replaced. Empty when no version serves yet.
@@ -127,25 +137,37 @@ def check_drift(
         version = version_of(connection, day)
         if version is None:
             return []
-    checks = drift.check(engine, day, version, rows=options.drift_rows, reports=reports)
+        rollups.roll_up(connection, day)
+    terms = drift.Terms(options.drift_rows, reports, options.report_days, clock.now())
+    checks = drift.check(engine, day, version, terms)
     with transaction(engine) as connection:
-        drift_checks.write(connection, checks)
-    return [asdict(each) | {"day": day.isoformat()} for each in checks]
+        drift_checks.write(connection, day, version.version, checks)
+    return [_plain(each) for each in checks]
+
+
+def _plain(check: DriftCheck) -> dict[str, Any]:
+    """Return a check as JSON would hold it."""
+    return {
+        name: value.isoformat() if isinstance(value, date) else value
+        for name, value in asdict(check).items()
+    }
 
 
 def _examine(page: Page, *, fresh_draw: bool) -> DayReport:
     """Go through the steps; each is whole in the database before the next begins."""
     version = page.version.version
     page.on_progress(f"examining {page.day}", 0, 4)
-    predictions = rollup.roll_up(page)
-    drawn = validation.draw(page, fresh=fresh_draw)
+    steps = page.steps
+    with steps.step("rollup"):
+        predictions = rollup.roll_up(page)
+    with steps.step("draw"):
+        drawn = validation.draw(page, fresh=fresh_draw)
     page.on_progress(f"examining {page.day}", 1, 4)
-    exam = validation.examine(page, drawn) if drawn else None
+    with steps.step("validation"):
+        exam = validation.examine(page, drawn) if drawn else None
     page.on_progress(f"examining {page.day}", 2, 4)
-    rows = page.options.drift_rows
-    checks = drift.check(page.engine, page.day, page.version, rows=rows, reports=page.reports)
-    with page.writing() as connection:
-        drift_checks.write(connection, checks)
+    with steps.step("drift"):
+        checks = drift.examine(page)
     page.on_progress(f"examining {page.day}", 3, 4)
     valid = exam is not None and exam.validation.status == "done"
     judged = _judge(page) if valid else _Judged()
@@ -157,7 +179,8 @@ def _examine(page: Page, *, fresh_draw: bool) -> DayReport:
         version=version,
         status="done",
         predictions=predictions,
-        drifted=tuple(check.column for check in checks if check.verdict == "drift"),
+        drifted=drift.drifted(checks),
+        drifted_classes=drift.drifted_classes(checks),
         opened=judged.opened,
         closed=judged.closed,
         job=judged.job,
@@ -180,19 +203,21 @@ def _examine(page: Page, *, fresh_draw: bool) -> DayReport:
 def _judge(page: Page) -> _Judged:
     """Run detectors, flags, alerts and the request for retraining as one transaction."""
     version, options, now = page.version, page.options, page.clock.now()
-    held_to = rules.levels(version, budget=options.alarm_budget, floor=options.floor)
+    within = page.steps.within
     with page.writing() as connection:
-        verdicts = rules.replay(connection, version.version, page.day, held_to)
-        decisions = flagging.decide(connection, version.version, verdicts, held_to, now=now)
-        told = [alerting.raise_for(connection, flag, held_to, now=now) for flag in decisions.opened]
-        for flag in decisions.closed:
-            alerting.resolve(connection, flag, now=now)
-        alarmed = verdicts[-1].alarms if verdicts else {}
-        job = retraining.request(connection, alarmed=alarmed, options=options, now=now)
+        ruling = judging.judge(
+            connection, version, page.day, options=options, now=now, by="monitor", within=within
+        )
+        judged, decisions = ruling.judged, ruling.decisions
+        with within("diagnosis"):
+            diagnosis.settle(connection, version, page.day, now=now)
+        with within("retraining"):
+            alarmed = judged.verdicts[-1].alarms if judged.verdicts else {}
+            job = retraining.request(connection, alarmed=alarmed, options=options, now=now)
         # Asked of the rows, so that a day that is run again reports what it did at first.
         around = flags.overlapping(connection, page.day, page.day)
     # Told only now: what is not committed has not happened.
-    for alert in told:
+    for alert in ruling.told:
         alerting.tell_opened(alert)
     for flag in decisions.closed:
         alerting.tell_closed(flag, page.day)
@@ -253,7 +278,7 @@ def _released_on_failure(page: Page) -> Generator[None]:
         raise
     except BaseException as error:
         logger.warning("%s of %s ends unfinished: %s", page.day, page.version.version, error)
-        detail = {"error": type(error).__name__, "detail": str(error)}
+        detail = {"error": type(error).__name__, "detail": str(error)} | page.steps.to_detail()
         # When Postgres itself is away, the lease runs out instead.
         with suppress(StoreError), transaction(page.engine) as connection:
             runs.finish(connection, page.run, outcome="failed", now=page.clock.now(), detail=detail)

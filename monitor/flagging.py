@@ -17,7 +17,7 @@ from core.store.flags import Flag, NewFlag
 from monitor.rules import change_day
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -40,6 +40,7 @@ def decide(
     held_to: Levels,
     *,
     now: datetime,
+    on_days: Mapping[date, Levels] | None = None,
 ) -> Decisions:
     """Open and close flags as the verdicts ask, the earliest day first.
 
@@ -49,16 +50,18 @@ def decide(
         verdicts: Of consecutive examined days, as `monitor.rules.replay` gives them.
         held_to: What the classes are held to.
         now: The present moment.
+        on_days: What they were held to on days on which it was something else.
     """
     decisions = Decisions()
     others = validations.last_day_of_others(connection, version)
     current = [verdict for verdict in verdicts if others is None or verdict.day >= others]
     for verdict in current:
         _close_recovered(connection, verdict, decisions, now)
+        then = (on_days or {}).get(verdict.day, held_to)
         for label, evidence in verdict.alarms.items():
             if _is_covered(connection, label, verdict.day):
                 continue
-            since = _since(connection, version, label, verdict.day, held_to)
+            since = _since(connection, version, label, verdict.day, then)
             flag = flags.open_flag(
                 connection,
                 NewFlag(
@@ -69,7 +72,7 @@ def decide(
                     raised_on=verdict.day,
                     raised_at=now,
                     evidence=evidence,
-                    threshold=held_to.threshold,
+                    threshold=then.threshold,
                 ),
             )
             decisions.opened.extend([flag] if flag else [])

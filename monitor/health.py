@@ -5,13 +5,13 @@ What each state means is defined in core.store.standing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from core.stats.proportions import jeffreys
 from core.store import class_days, registry, standing, validations
-from monitor import rules
+from monitor import outlook, rules, shadow, standards
 from monitor.page import MonitorOptions
 
 if TYPE_CHECKING:
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from core.store.class_days import ClassDay
     from core.store.registry import Version
     from core.store.standing import ClassStanding
+    from monitor.rules import Levels
+
+
+# A version that was never examined has no counts up to any day.
+_NEVER = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +50,13 @@ def health(
 
     Returns:
         `{"day", "version", "classes": [{"label", "state", "n", "correct", "accuracy", "low",
-        "high", "reference", "evidence", "threshold", "days_without_labels", "note"}]}`. On a day
+        "high", "reference", "evidence", "threshold", "days_without_labels", "note",
+        "labels_a_day", "days_to_notice", "labels_a_day_for_15_points_in_3_days"}], "weak_list",
+        "pooled"}`, the last five as monitor.outlook has them. On a day
         without an exam n is 0, and the states are those of the last exam before it. Accuracy is
-        None where n is 0. Without a champion, day and version are None and there are no classes.
+        None where n is 0. `self_check` is how often simulated healthy classes raised an alarm, as
+        monitor.shadow.SelfCheck names it. Without a champion, day and version are None and there
+        are no classes.
     """
     last = validations.last_done(connection, day)
     if last is not None:
@@ -56,19 +65,33 @@ def health(
         version = registry.champion(connection)
     shown = day or (last.day if last else None)
     if version is None:
-        return {"day": shown.isoformat() if shown else None, "version": None, "classes": []}
-    known = _gather(connection, version, shown, options or MonitorOptions())
+        nobody = {"day": shown.isoformat() if shown else None, "version": None, "classes": []}
+        nobody |= {"weak_list": [], "pooled": None}
+        return nobody | {"self_check": _self_check(connection, date.max)}
+    on = standards.rules_on(connection, shown, options or MonitorOptions())
+    held_to = standards.standard(version, on).levels
+    known = _gather(connection, version, shown, held_to)
+    ahead = outlook.outlook(connection, version, held_to, shown or _NEVER, floor=on.floor)
     return {
         "day": shown.isoformat() if shown else None,
         "version": version.version,
-        "classes": [_row(label, known[label]) for label in version.labels],
+        "classes": [
+            _row(label, known[label]) | ahead.of_class(i) for i, label in enumerate(held_to.labels)
+        ],
+        "weak_list": list(ahead.weak),
+        "pooled": asdict(ahead.pooled) if ahead.pooled else None,
+        "self_check": _self_check(connection, shown or date.max),
     }
 
 
+def _self_check(connection: Connection, until: date) -> dict[str, Any]:
+    found = asdict(shadow.self_check(connection, until))
+    return found | {"since": found["since"].isoformat() if found["since"] else None}
+
+
 def _gather(
-    connection: Connection, version: Version, day: date | None, options: MonitorOptions
+    connection: Connection, version: Version, day: date | None, held_to: Levels
 ) -> dict[str, _Known]:
-    held_to = rules.levels(version, budget=options.alarm_budget, floor=options.floor)
     until = day or date.max
     name = version.version
     stands = standing.standings(connection, name, held_to.labels, until)

@@ -15,9 +15,12 @@ from core.store.class_days import ClassDay
 from core.store.database import transaction
 from core.store.registry import Version
 from core.store.runs import Run
+from monitor.steps import Steps
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
+
+_TUPLES = ("drifted", "drifted_classes", "opened", "closed")  # of a DayReport; lists in JSON
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -29,9 +32,11 @@ class MonitorOptions:
     """What the owner may choose; the fields are those of MonitorSettings, where each is told."""
 
     per_class: int = 10
+    adaptive: bool = False
     alarm_budget: float = 0.3
     floor: float = 0.80
-    drift_rows: int = 2_000
+    drift_rows: int = 5_000
+    report_days: int = 30
     catch_up_days: int = 30
     lease_s: int = 300
     retrain: bool = True
@@ -40,7 +45,7 @@ class MonitorOptions:
 
     @classmethod
     def from_settings(cls, settings: object, *, per_class: int | None = None) -> Self:
-        """Return the options that settings hold; `per_class` takes precedence when given.
+        """Return the options that settings hold; `per_class` asks for a plain draw of so many.
 
         Args:
             settings: MonitorSettings, or anything with the same fields.
@@ -48,7 +53,7 @@ class MonitorOptions:
         """
         chosen = {each.name: getattr(settings, each.name) for each in fields(cls)}
         if per_class is not None:
-            chosen["per_class"] = per_class
+            chosen |= {"per_class": per_class, "adaptive": False}
         return cls(**chosen)
 
 
@@ -65,6 +70,7 @@ class Page:
         run: Our claim to this day.
         reports: Folder of the drift reports.
         on_progress: Told what is being done; it also keeps the claim alive.
+        steps: Where each step leaves its times.
     """
 
     engine: Engine
@@ -75,6 +81,7 @@ class Page:
     run: Run
     reports: Path
     on_progress: OnProgress
+    steps: Steps
 
     @property
     def end(self) -> datetime:
@@ -108,7 +115,8 @@ class DayReport:
         judged: Those that could be read.
         correct: Those that were answered right.
         unreadable: Those that could not be read.
-        drifted: Columns whose verdict is drift.
+        drifted: Columns whose verdict is drift, over all predictions.
+        drifted_classes: Predicted classes in which a column's verdict is drift.
         opened: Classes whose flag this day opened.
         closed: Classes whose flag this day closed.
         job: The retraining asked for; None without one.
@@ -126,6 +134,7 @@ class DayReport:
     correct: int = 0
     unreadable: int = 0
     drifted: tuple[str, ...] = ()
+    drifted_classes: tuple[str, ...] = ()
     opened: tuple[str, ...] = ()
     closed: tuple[str, ...] = ()
     job: int | None = None
@@ -134,7 +143,7 @@ class DayReport:
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON would hold it."""
         plain: dict[str, Any] = asdict(self)
-        for name in ("drifted", "opened", "closed"):
+        for name in _TUPLES:
             plain[name] = list(plain[name])
         of_the_day = {"day", "version"}
         plain["classes"] = [
@@ -150,9 +159,11 @@ class DayReport:
     @classmethod
     def from_detail(cls, detail: Mapping[str, Any], classes: tuple[ClassDay, ...]) -> Self:
         """Return the report that `to_detail` kept."""
-        kept: dict[str, Any] = dict(detail) | {"day": date.fromisoformat(detail["day"])}
-        for name in ("drifted", "opened", "closed"):
-            kept[name] = tuple(kept[name])
+        named = {each.name for each in fields(cls)}
+        kept: dict[str, Any] = {key: value for key, value in detail.items() if key in named}
+        kept["day"] = date.fromisoformat(detail["day"])
+        for name in _TUPLES:
+            kept[name] = tuple(kept.get(name, ()))
         return cls(**kept, classes=classes)
 
     def to_text(self) -> str:
@@ -162,6 +173,7 @@ class DayReport:
         parts = [f"{self.day} {self.version}: {self._exam()}"]
         parts += [f"{self.unreadable} unreadable"] * bool(self.unreadable)
         parts += [f"drift in {', '.join(self.drifted)}"] * bool(self.drifted)
+        parts += [f"drift among {', '.join(self.drifted_classes)}"] * bool(self.drifted_classes)
         parts += [f"weak: {', '.join(self.opened)}"] * bool(self.opened)
         parts += [f"recovered: {', '.join(self.closed)}"] * bool(self.closed)
         parts += [f"retraining asked for (job {self.job})"] if self.job is not None else []

@@ -5,7 +5,8 @@ an alarm; and, from an alarm on, one against "still below r - 0.02", which shows
 memory at the end of a day is a function of the memory before it and the day's counts, so days
 that arrive late, in whatever order, are put in by replaying from there: the alarm side is a pure
 function of the version's `class_days`, and bit-identical to having run in order. The recovery
-side also depends on the flags that earlier versions left open.
+side also depends on what the version examined before it left unrecovered, so versions are
+replayed in the order of their days; see monitor.replay.
 
 A new version starts from nothing. Nothing is decided here about flags; see monitor.flagging.
 """
@@ -28,7 +29,7 @@ from core.stats.evidence import (
 )
 from core.stats.proportions import recovery_levels, reference_levels
 from core.stats.sequential import RECOVERY_THRESHOLD
-from core.store import class_days, class_state, flags
+from core.store import class_days, class_state
 from core.store.class_state import ClassState
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from core.store.class_days import ClassDay
-    from core.store.flags import Flag
     from core.store.registry import Version
 
 # With fewer reference images than this, the reference is told to be uncertain.
@@ -126,16 +126,12 @@ def replay(connection: Connection, version: str, first: date, held_to: Levels) -
     """
     class_state.lock(connection, version)
     memory = _remembered(class_state.before(connection, version, first), held_to.labels)
-    inherited = [
-        flag
-        for flag in flags.overlapping(connection, date.min, date.max)
-        if flag.version != version and flag.kind == flags.CHANGE
-    ]
     verdicts: list[Verdict] = []
     rows = class_days.of_version(connection, version, first)
     for day, group in groupby(rows, key=lambda row: row.day):
         correct, total = _counts(list(group), held_to.labels)
-        restart = _restart(inherited, held_to.labels, after=memory.day, day=day)
+        left = class_state.left_by_others(connection, version, after=memory.day, day=day)
+        restart = np.array([label in left for label in held_to.labels])
         memory, alarm, recovered = next_day(memory, held_to, (correct, total), restart, day)
         class_state.write(connection, _states(day, memory, held_to, version, (alarm, recovered)))
         verdicts.append(
@@ -223,20 +219,6 @@ def change_day(days: Sequence[ClassDay], reference: float) -> date:
     ratios, _ = step(empty_log_m(len(seen)), correct, total, np.full(len(seen), reference))
     since = np.cumsum(ratios[::-1], axis=0)[::-1]
     return seen[int(np.argmax(np.logaddexp.reduce(since, axis=1)))].day
-
-
-def _restart(
-    inherited: list[Flag], labels: tuple[str, ...], *, after: date | None, day: date
-) -> NDArray[np.bool_]:
-    """Say which classes had a flag raised against another version since the day before."""
-    begun = {
-        flag.label
-        for flag in inherited
-        if flag.raised_on < day
-        and (after is None or flag.raised_on >= after)
-        and (flag.closed_on is None or flag.closed_on >= day)
-    }
-    return np.array([label in begun for label in labels])
 
 
 def _counts(

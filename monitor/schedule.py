@@ -1,14 +1,16 @@
 """When days are examined: at the set hour, and whenever some have been missed.
 
-APScheduler is only the clock: UTC, in memory, one job. What is due is read off `runs` each time,
-so a restart, a gap of a week or a second monitor changes nothing. A day is due once it is over
-and the set hour of the next has come, which leaves time for its labels to arrive.
+APScheduler is only the clock: UTC, in memory. What is due is read off `runs` each time, so a
+restart, a gap of a week or a second monitor changes nothing. It is looked at hourly by a clock that
+nobody can set, and at once when the other one has jumped: after a step of NTP, or when the machine
+has slept.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -16,25 +18,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
 
 from core.clock import Clock
-from core.errors import StoreError, UsageError, WeakspotError
-from core.store import registry, runs
+from core.errors import StaleRunError, StoreError, UsageError, WeakspotError
+from core.store import alerts, due
 from core.store.database import transaction
-from monitor import daily
+from monitor import daily, telling
 from monitor.page import DayReport, MonitorOptions, OnProgress
+from monitor.telling import News
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
+    from core.store.due import Look
+
+OnFailure = Callable[[date, WeakspotError], None]
+
+_LOOK_S = 3600.0
+_BEAT_S = 15.0  # how often it is asked whether the clock has jumped
+_JUMP_S = 120.0  # less is how clocks drift, and how busy machines are
+
 logger = logging.getLogger(__name__)
 
 
-class _StoppedError(Exception):
+class StoppedError(Exception):
     """The monitor was told to stop in the middle of a day; the day is given back."""
 
 
-def run_forever(
+def run_forever(  # noqa: PLR0913 - all that a day takes, and how to stop
     engine: Engine,
     *,
     options: MonitorOptions,
@@ -42,42 +54,74 @@ def run_forever(
     holder: str,
     reports: Path,
     stop: threading.Event,
+    beat_s: float = _BEAT_S,
 ) -> None:
     """Examine what is due now, hourly and at the set hour, until `stop` is set.
 
     A day that is under way then is given back within one step, for the next monitor to take.
+
+    Args:
+        engine: The database.
+        options: What the owner chose.
+        clock: What time it is.
+        holder: Who we are, for the logs of others.
+        reports: Folder of the drift reports.
+        stop: Ends it.
+        beat_s: How often it is asked whether the clock has jumped.
     """
 
-    def on_progress(_stage: str, _done: int, _total: int) -> None:
-        if stop.is_set():
-            raise _StoppedError("the monitor was told to stop")
-
     def examine_due() -> list[DayReport]:
-        return catch_up(
+        examined = catch_up(
             engine,
             options=options,
             clock=clock,
             holder=holder,
             reports=reports,
-            on_progress=on_progress,
+            on_progress=stopping(stop),
         )
+        tell_whether_late(engine, options=options, clock=clock)
+        return examined
 
     scheduler = BackgroundScheduler(
         timezone=UTC,
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
     watch = _Watch(scheduler, examine_due, timedelta(seconds=options.lease_s))
-    scheduler.add_job(watch.look, "cron", hour=options.hour_utc, id="at the set hour")
-    scheduler.add_job(watch.look, "interval", hours=1, id="hourly", next_run_time=datetime.now(UTC))
+    scheduler.add_job(watch.look, at_the_set_hour(options.hour_utc), id="at the set hour")
     scheduler.start()
     logger.info("watching; each day is examined from %02d:00 UTC of the next", options.hour_utc)
+    pulse = Pulse(clock)
     try:
-        stop.wait()
+        watch.soon()
+        while not stop.wait(beat_s):
+            if pulse.says_look():
+                watch.soon()
     finally:
         scheduler.shutdown(wait=True)
 
 
-def catch_up(
+def at_the_set_hour(hour_utc: int) -> CronTrigger:
+    """Return the trigger of a daily look: once a UTC day, whatever the clocks on the wall do."""
+    return CronTrigger(hour=hour_utc, timezone=UTC)
+
+
+def stopping(stop: threading.Event, on_progress: OnProgress | None = None) -> OnProgress:
+    """Return a progress callback that leaves a day as soon as `stop` is set.
+
+    Raises:
+        StoppedError: By the callback.
+    """
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if stop.is_set():
+            raise StoppedError("the monitor was told to stop; the day has been given back")
+        if on_progress is not None:
+            on_progress(stage, done, total)
+
+    return tell
+
+
+def catch_up(  # noqa: PLR0913 - all that daily.run takes
     engine: Engine,
     *,
     options: MonitorOptions,
@@ -85,12 +129,22 @@ def catch_up(
     holder: str,
     reports: Path,
     on_progress: OnProgress | None = None,
+    on_failure: OnFailure | None = None,
 ) -> list[DayReport]:
     """Examine every day that is due and not done, the oldest first; return what became of each.
 
     Traffic and drift are caught up day by day. Labelled images are drawn for the latest of the
     days only: they say how the model does now, and would say it of the older days no better.
     This is also the whole of a run under cron, Airflow or Kubernetes.
+
+    Args:
+        engine: The database.
+        options: What the owner chose.
+        clock: What time it is.
+        holder: Who we are, for the logs of others.
+        reports: Folder of the drift reports.
+        on_progress: Told what is being done.
+        on_failure: Told of each day that cannot be examined; it has no report.
 
     Raises:
         StoreError: Postgres is away.
@@ -110,17 +164,37 @@ def catch_up(
                 on_progress=on_progress,
                 fresh_draw=day == missed[-1],
             )
+        except StaleRunError as error:
+            logger.warning("%s is in other hands: %s", day, error)
+            report = DayReport(day, None, "held", str(error))
         except StoreError:
             raise
         except WeakspotError as error:
             # One day that cannot be examined, say for a lost bundle, must not hide the others.
             logger.error("%s could not be examined: %s", day, error)  # noqa: TRY400
+            if on_failure is not None:
+                on_failure(day, error)
             continue
         done.append(report)
     return done
 
 
-run_once = catch_up
+def tell_whether_late(engine: Engine, *, options: MonitorOptions, clock: Clock) -> Look:
+    """Raise the alert that days have not been examined in time, or resolve it; see core.store.due.
+
+    The alert may be another program's, which can write it but not send it: the outbox takes each
+    message once, so it is put there again.
+    """
+    now = clock.now()
+    with transaction(engine) as connection:
+        look = due.look(connection, now, hour_utc=options.hour_utc)
+        alert = look.raised or alerts.unresolved(connection, due.KIND, due.CAUSE)
+        news = [News("opened", alert)] if alert else []
+        news += [News("resolved", look.resolved)] if look.resolved else []
+        telling.tell(connection, news, now=now)
+    if look.raised:
+        logger.error("%s", look.raised.title)
+    return look
 
 
 def backfill(  # noqa: PLR0913 - a stretch of days, and all that daily.run takes
@@ -160,24 +234,49 @@ def backfill(  # noqa: PLR0913 - a stretch of days, and all that daily.run takes
 
 
 def missed_days(connection: Connection, now: datetime, options: MonitorOptions) -> list[date]:
-    """Return the days that are due and not done, the oldest first.
+    """Return the days that are due and not done, the oldest first; see core.store.due."""
+    return due.missed_days(
+        connection, now, hour_utc=options.hour_utc, catch_up_days=options.catch_up_days
+    )
+
+
+class Pulse:
+    """Says when it is time for another look, whatever is done to the clock.
 
     Args:
-        connection: Where to ask.
-        now: The present moment.
-        options: The set hour, and how far back a missed day is still caught up.
+        clock: The clock that people set.
+        ticks: Seconds of one that nobody can set.
+        every_s: Seconds between looks.
+        jump_s: A look is due at once when the two are so far apart.
     """
-    moves = registry.history(connection)
-    if not moves:
-        return []
-    last = (now - timedelta(hours=options.hour_utc)).date() - timedelta(days=1)
-    earliest = last - timedelta(days=options.catch_up_days)
-    first = max(moves[0].at.astimezone(UTC).date(), earliest)
-    kinds = (daily.WHOLE, daily.WITHOUT_DRAW)
-    done = runs.done_slots(connection, kinds, first.isoformat(), last.isoformat())
-    span = range((last - first).days + 1)
-    days = [first + timedelta(days=offset) for offset in span]
-    return [day for day in days if day.isoformat() not in done]
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        ticks: Callable[[], float] = time.monotonic,
+        every_s: float = _LOOK_S,
+        jump_s: float = _JUMP_S,
+    ) -> None:
+        self._clock = clock
+        self._ticks = ticks
+        self._every_s = every_s
+        self._jump_s = jump_s
+        self._seen = (clock.now(), ticks())
+        self._looked = self._seen[1]
+
+    def says_look(self) -> bool:
+        """Say whether to look now; ask every few seconds."""
+        moment, ticks = self._clock.now(), self._ticks()
+        before, ticks_before = self._seen
+        self._seen = (moment, ticks)
+        jump_s = (moment - before).total_seconds() - (ticks - ticks_before)
+        if abs(jump_s) > self._jump_s:
+            logger.info("the clock has moved by %+.0f s; looking for what is due", jump_s)
+        elif ticks - self._looked < self._every_s:
+            return False
+        self._looked = ticks
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +294,7 @@ class _Watch:
             return
         try:
             reports = self.examine_due()
-        except _StoppedError:
+        except StoppedError:
             logger.info("stopped in the middle of a day; it has been given back")
         except StoreError as error:
             logger.warning("the database is away, trying again within the hour: %s", error)
@@ -206,7 +305,13 @@ class _Watch:
         finally:
             self.busy.release()
 
+    def soon(self) -> None:
+        """Look at once, in the scheduler's thread."""
+        self.scheduler.add_job(self.look, id="soon", replace_existing=True)
+
     def _again(self) -> None:
         """Look again when the lease of whoever holds the day would have run out."""
-        due = datetime.now(UTC) + self.lease
-        self.scheduler.add_job(self.look, "date", run_date=due, id="again", replace_existing=True)
+        run_date = datetime.now(UTC) + self.lease
+        self.scheduler.add_job(
+            self.look, "date", run_date=run_date, id="again", replace_existing=True
+        )

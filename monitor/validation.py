@@ -10,19 +10,24 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.bundle.runner import Runner
 from core.evaluation import Evaluation, evaluate
+from core.stats.allocation import allocate_within
 from core.stats.proportions import jeffreys
-from core.store import class_days, images, validations
+from core.store import class_days, class_state, images, traces, validations
 from core.store.class_days import ClassDay
 from core.store.validations import Answers, Draw, Judgement, Validation
+from monitor import sentinel_watch
+from monitor.tracing import traces_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
+
     from monitor.page import Page
 
 # More unreadable images than this share make an exam invalid.
@@ -58,12 +63,35 @@ def draw(page: Page, *, fresh: bool) -> Validation | None:
             labels=version.labels,
             before=page.end,
             snapshot_at=version.snapshot_at,
-            per_class=options.per_class,
+            per_class=_per_class(connection, page),
         )
         now = page.clock.now()
         late = now >= page.end + timedelta(days=1)
         intent = Draw(page.day, version.version, options.per_class, late, now)
         return validations.record_draw(connection, intent, samples)
+
+
+def _per_class(connection: Connection, page: Page) -> int | list[int]:
+    """Return how many images of each class to draw: more of the suspects, where it is wished.
+
+    The suspects are those of the last day examined before; without any evidence yet, or with
+    a single class, all classes get the same.
+    """
+    version, options = page.version, page.options
+    labels = version.labels
+    states = class_state.before(connection, version.version, page.day) if options.adaptive else []
+    by_label = {state.label: state.evidence for state in states}
+    evidence = np.array([by_label.get(label, 0.0) for label in labels])
+    if not evidence.any() or len(labels) == 1:
+        return options.per_class
+    available = images.fresh(
+        connection,
+        version=version.version,
+        labels=labels,
+        before=page.end,
+        snapshot_at=version.snapshot_at,
+    )
+    return allocate_within(evidence, options.per_class * len(labels), available).tolist()
 
 
 def examine(page: Page, validation: Validation) -> Exam:
@@ -72,25 +100,47 @@ def examine(page: Page, validation: Validation) -> Exam:
     An exam that is done stays as it is; an invalid one is tried again with the same images.
 
     Raises:
-        BundleError: The version cannot be loaded.
+        BundleError: The version cannot be loaded, or is not what was registered.
         StaleRunError: Somebody else has taken the day over.
     """
     with page.writing() as connection:
         samples = validations.drawn(connection, validation)
     if validation.status == "done":
         return Exam(validation, len(samples))
+    page.on_progress("loading the version", 0, 1)
+    runner = sentinel_watch.watch(page)
     if not samples:
         return _settle(page, validation, None)
-    page.on_progress("loading the version", 0, 1)
-    runner = Runner.open(Path(page.version.uri))
-    evaluation = evaluate(runner, samples, on_progress=page.on_progress)
+    evaluation = evaluate(runner, samples, on_progress=page.on_progress, describe=True)
     return _settle(page, validation, evaluation)
+
+
+def count(
+    validation: Validation, labels: Sequence[str], answers: Mapping[str, Answers]
+) -> list[ClassDay]:
+    """Return a row for every label of the version examined, also for those without images.
+
+    Args:
+        validation: The exam.
+        labels: The version's labels; what was answered for others is not counted.
+        answers: How each class was answered, by label.
+    """
+    rows = [answers.get(label, Answers(label, 0, 0, {})) for label in labels]
+    correct = np.array([row.correct for row in rows])
+    low, high = jeffreys(correct, np.array([row.n for row in rows]))
+    day, version = validation.day, validation.version
+    return [
+        ClassDay(day, version, row.label, row.n, row.correct, row.confused, a, b)
+        for row, a, b in zip(rows, low.tolist(), high.tolist(), strict=True)
+    ]
 
 
 def _settle(page: Page, validation: Validation, evaluation: Evaluation | None) -> Exam:
     """Write the answers down, and end the exam as done or invalid, all in one transaction."""
     unreadable = evaluation.unreadable if evaluation else []
-    judgements = _judgements(page.version.labels, evaluation) if evaluation else []
+    labels, version = page.version.labels, page.version.version
+    judgements = _judgements(labels, evaluation) if evaluation else []
+    seen = traces_of(evaluation, labels, version=version, day=page.day) if evaluation else []
     drawn = len(unreadable) + len(judgements)
     for sample, complaint in unreadable[:10]:
         logger.warning("image %d cannot be judged: %s", sample.id, complaint)
@@ -98,8 +148,10 @@ def _settle(page: Page, validation: Validation, evaluation: Evaluation | None) -
     with page.writing() as connection:
         if not invalid:
             validations.record_judgements(connection, validation, judgements)
+            traces.write(connection, seen)
+            traces.forget(connection, traces.first_kept(page.day))
             answers = validations.answers(connection, validation)
-            class_days.write(connection, _class_days(page, answers))
+            class_days.write(connection, count(validation, page.version.labels, answers))
         finished = validations.finish(
             connection,
             validation,
@@ -119,15 +171,3 @@ def _judgements(labels: list[str], evaluation: Evaluation) -> list[Judgement]:
         strict=True,
     )
     return [Judgement(sample.id, labels[index], sure) for sample, index, sure in answered]
-
-
-def _class_days(page: Page, answers: dict[str, Answers]) -> list[ClassDay]:
-    """Return a row for every label of the version, also for those without images."""
-    labels = page.version.labels
-    rows = [answers.get(label, Answers(label, 0, 0, {})) for label in labels]
-    correct = np.array([row.correct for row in rows])
-    low, high = jeffreys(correct, np.array([row.n for row in rows]))
-    return [
-        ClassDay(page.day, page.version.version, row.label, row.n, row.correct, row.confused, a, b)
-        for row, a, b in zip(rows, low.tolist(), high.tolist(), strict=True)
-    ]

@@ -49,16 +49,21 @@ def register(
     promoted_at: datetime | None = datetime(2026, 3, 1, tzinfo=UTC),
 ) -> Version:
     """Write a tiny bundle, register it, and promote it unless `promoted_at` is None."""
-    made_at = datetime(2026, 2, 1, tzinfo=UTC)
     folder = tiny_bundle(bundles, version=name, labels=labels, confuse=confuse, reference=reference)
+    return admit(engine, folder, promoted_at=promoted_at)
+
+
+def admit(engine: Engine, folder: Path, *, promoted_at: datetime | None) -> Version:
+    """Register a bundle, and promote it unless `promoted_at` is None."""
+    made_at = datetime(2026, 2, 1, tzinfo=UTC)
     manifest = files.read_manifest(folder)
     version = Version(
-        version=name,
-        number=int(name[1:]),
+        version=manifest.version,
+        number=int(manifest.version[1:]),
         name=manifest.name,
         uri=str(folder),
         digest=files.digest(folder),
-        labels=list(labels),
+        labels=list(manifest.labels),
         parent=None,
         snapshot=manifest.snapshot,
         snapshot_at=made_at,
@@ -71,7 +76,7 @@ def register(
     with transaction(engine) as connection:
         registry.register(connection, version)
         if promoted_at is not None:
-            registry.promote(connection, name, now=promoted_at, by="test", reason="test")
+            registry.promote(connection, version.version, now=promoted_at, by="test", reason="test")
     return version
 
 
@@ -83,6 +88,7 @@ def add_pictures(
     per_label: int = 10,
     labels: Sequence[str] = LABELS,
     shown_as: Mapping[str, str] | None = None,
+    dimmed: float = 1.0,
 ) -> list[Path]:
     """Draw pictures, put them into the pool as test images of that day, and return their files.
 
@@ -93,6 +99,7 @@ def add_pictures(
         per_label: How many of each label.
         labels: All labels, in order.
         shown_as: `{"Spider": "Cat"}`: pictures labelled Spider are painted like a Cat.
+        dimmed: What every pixel of those is multiplied by: then they are like nobody.
     """
     folder.mkdir(parents=True, exist_ok=True)
     added: list[tuple[Path, Image]] = []
@@ -101,7 +108,8 @@ def add_pictures(
             painted = (shown_as or {}).get(label, label)
             # The seed is different for each picture, so that no two have the same bytes.
             seed = taken_on.toordinal() * 1000 + list(labels).index(label) * 100 + i
-            data = png(picture(painted, labels=labels, seed=seed))
+            drawn = picture(painted, labels=labels, seed=seed)
+            data = png(drawn if painted == label else (drawn * dimmed).astype(np.uint8))
             path = folder / f"{taken_on}-{label}-{i}.png"
             path.write_bytes(data)
             added.append((path, drawn_image(path, data, label, taken_on, seed)))

@@ -34,6 +34,7 @@ LAST_DAY = 11
 
 _SLIPS = 0.06  # share of pictures that look like another class on any day
 _PER_LABEL = 10
+_DIMMED = 0.25
 _OPTIONS = MonitorOptions(per_class=_PER_LABEL)
 
 
@@ -101,7 +102,10 @@ def _take_pictures(
             if place == fallen and i > 0:
                 painted = LABELS.index(TAKEN_FOR)
             seed = number * 1000 + place * 100 + i
-            data = png(picture(labels[painted], labels=labels, seed=seed))
+            drawn = picture(labels[painted], labels=labels, seed=seed)
+            # Dark ones: else they would be pictures of that other class under a wrong label.
+            faded = place == fallen and i > 0
+            data = png((drawn * _DIMMED).astype(np.uint8) if faded else drawn)
             path = folder / f"{number}-{place}-{i}.png"
             path.write_bytes(data)
             rows.append(drawn_image(path, data, labels[place], day(number), seed))

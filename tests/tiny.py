@@ -11,6 +11,7 @@ use it exercise the real runner, the real digests and the real log.
 
 import colorsys
 import hashlib
+import io
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,8 +22,9 @@ import onnx
 import safetensors.numpy
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
-from core.bundle import files, outputs, profile, sentinels
+from core.bundle import files, originals, outputs, profile, sentinels
 from core.bundle.manifest import MANIFEST, Manifest
 from core.bundle.profile import ReferenceProfile
 from core.bundle.sentinels import Sentinels
@@ -113,6 +115,7 @@ def tiny_bundle(
         files.MODEL: tiny_model(labels, size=size, seed=seed, confuse=confuse).SerializeToString(),
         files.SENTINELS: sentinels.save(Sentinels(inputs[:n], logits[:n])),
         files.PROFILE: profile.save(_profile(drawn, logits, embedding)),
+        files.ORIGINALS: originals.save(originals.make([_png(image) for image in drawn], recipe)),
         files.WEIGHTS: safetensors.numpy.save(weights),
         files.CONFIG: json.dumps({"architecture": "tests/mean-colour"}).encode(),
     }
@@ -251,7 +254,14 @@ def _profile(
     columns["confidence"] = outputs.confidence(probabilities)
     columns["entropy"] = outputs.entropy(probabilities)
     columns["margin"] = outputs.margin(probabilities)
-    return ReferenceProfile(columns, logits.argmax(axis=1), embedding)
+    true = np.arange(len(drawn)) % logits.shape[1]
+    return ReferenceProfile(columns, logits.argmax(axis=1), embedding, true)
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _reference(labels: Sequence[str]) -> dict[str, dict[str, object]]:

@@ -3,7 +3,8 @@
 import typer
 
 from weakspot import front
-from weakspot.commands import bench, examine, predict, programs, train
+from weakspot.commands import bench, examine, monitor, predict, programs, simulate, train
+from weakspot.commands.alerts import alerts_app
 from weakspot.commands.data import data_app
 from weakspot.commands.database import db_app
 from weakspot.commands.keys import keys_app
@@ -27,7 +28,7 @@ _HOUSE = "House-keeping"
 app.command(rich_help_panel=_EVERYTHING)(programs.demo)
 app.command(rich_help_panel=_EVERYTHING)(programs.up)
 app.command(rich_help_panel=_PROGRAMS)(programs.serve)
-app.command(rich_help_panel=_PROGRAMS)(programs.monitor)
+app.command(rich_help_panel=_PROGRAMS)(monitor.monitor)
 app.command(rich_help_panel=_PROGRAMS)(programs.worker)
 app.command(rich_help_panel=_PROGRAMS)(programs.dashboard)
 app.add_typer(data_app, name="data", rich_help_panel=_MODEL)
@@ -39,10 +40,11 @@ app.command(rich_help_panel=_EXAMINE)(examine.validate)
 app.command(rich_help_panel=_EXAMINE)(examine.backfill)
 app.command(rich_help_panel=_EXAMINE)(examine.drift)
 app.command(rich_help_panel=_EXAMINE)(examine.health)
-app.add_typer(examine.alerts_app, name="alerts", rich_help_panel=_EXAMINE)
+app.add_typer(alerts_app, name="alerts", rich_help_panel=_EXAMINE)
 app.add_typer(keys_app, name="keys", rich_help_panel=_HOUSE)
 app.add_typer(db_app, name="db", rich_help_panel=_HOUSE)
 app.command(rich_help_panel=_HOUSE)(bench.bench)
+app.command(rich_help_panel=_HOUSE)(simulate.simulate)
 app.command(rich_help_panel=_HOUSE)(doctor)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import webbrowser
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
 from pathlib import Path
@@ -255,10 +255,11 @@ class Story:
         """Let the monitor examine the day; say whether it flagged a class."""
         from monitor import daily
 
+        options = daily.MonitorOptions.from_settings(front.read(MonitorSettings))
         report = daily.run(
             self._engine,
             today,
-            options=daily.MonitorOptions.from_settings(front.read(MonitorSettings)),
+            options=replace(options, report_days=0),  # a report a day is a minute of waiting
             clock=self._clock,
             holder="demo",
             reports=self._settings.reports,

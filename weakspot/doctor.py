@@ -11,7 +11,7 @@ import typer
 
 from core.errors import WeakspotError
 from core.settings import HomeSettings
-from core.store import registry
+from core.store import alert_rules, outbox, registry
 from core.store.database import open_database, transaction
 from weakspot import front
 
@@ -46,6 +46,7 @@ def doctor(
         _disk,
         _clock,
         _database_and_model,
+        _messages,
     ]
     findings = [check(home) for check in checks]
     lines = [
@@ -137,6 +138,32 @@ def _database_and_model(home: HomeSettings) -> Finding:
         )
     model = f"champion {champion.version}" if champion else "no champion yet: weakspot train"
     return Finding("database", True, f"answers, schema is right, {model}")
+
+
+def _messages(home: HomeSettings) -> Finding:
+    try:
+        with (
+            open_database(home.database_url, home.postgres) as engine,
+            transaction(engine) as connection,
+        ):
+            counts = outbox.counts(connection)
+            rules = alert_rules.latest(connection)
+    except WeakspotError:
+        return Finding("alerts", True, "not looked at: the database does not answer")
+    channels = rules.rules.channels if rules else ()
+    if counts["dead"]:
+        return Finding(
+            "alerts",
+            False,
+            f"{counts['dead']} messages were given up",
+            "weakspot alerts outbox says why; --retry NUMBER tries again",
+        )
+    if any(not channel.url.startswith(("http", "env:")) for channel in channels) and (
+        importlib.util.find_spec("apprise") is None
+    ):
+        return Finding("alerts", False, "Apprise is missing", "pip install 'weakspot[alerts]'")
+    heard = f"{len(channels)} channels" if channels else "told to nobody but the log"
+    return Finding("alerts", True, f"{heard}, {counts['waiting']} messages wait")
 
 
 def _version(distribution: str) -> str | None:

@@ -99,6 +99,22 @@ _SERIES = sa.text("""
 """)
 
 
+# What a version has to recover from is what the version examined before it left unrecovered.
+_LEFT_BY_OTHERS = sa.text("""
+    SELECT s.label
+      FROM (SELECT version, day
+              FROM validations
+             WHERE version <> :version
+               AND status = 'done'
+               AND day < :day
+               AND (CAST(:after AS date) IS NULL OR day >= :after)
+             ORDER BY day DESC, id DESC
+             LIMIT 1) AS before
+      JOIN class_state s ON s.version = before.version AND s.day = before.day
+     WHERE cardinality(s.recovery_log_m) > 0
+""")
+
+
 # Held to the end of the transaction, so two days of one version are never replayed at once.
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('class_state/' || :version, 0))")
 
@@ -145,6 +161,38 @@ def last_alarm(connection: Connection, version: str, label: str, until: date) ->
         col(ClassStateRow.day) < until,
     )
     return connection.execute(statement).scalar_one()
+
+
+def left_by_others(
+    connection: Connection, version: str, *, after: date | None, day: date
+) -> set[str]:
+    """Return the classes that had something to recover from when another version was examined.
+
+    Args:
+        connection: Where to ask.
+        version: The version examined on `day`.
+        after: The day it was examined on before; None when `day` is its first.
+        day: Only exams of other versions between the two are looked at, and of them the last.
+    """
+    values = {"version": version, "after": after, "day": day}
+    return set(connection.execute(_LEFT_BY_OTHERS, values).scalars())
+
+
+def from_day(connection: Connection, version: str, first: date) -> list[ClassState]:
+    """Return a version's states from `first` on, in the order of the days."""
+    statement = _STATES.where(
+        col(ClassStateRow.version) == version, col(ClassStateRow.day) >= first
+    ).order_by(col(ClassStateRow.day), col(ClassStateRow.label))
+    return [ClassState(*row) for row in connection.execute(statement)]
+
+
+def forget(connection: Connection, version: str, first: date) -> None:
+    """Remove a version's states from `first` on, to be computed anew."""
+    connection.execute(
+        sa.delete(ClassStateRow).where(
+            col(ClassStateRow.version) == version, col(ClassStateRow.day) >= first
+        )
+    )
 
 
 def ever_alarmed(connection: Connection, version: str, day: date) -> set[str]:

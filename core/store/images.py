@@ -13,6 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlmodel import Field, SQLModel, col
 
+from core.errors import NotFoundError
+from core.store import audit, label_suspects
+
 SPLITS = ("train", "val", "test")
 
 _TIMESTAMP: Any = sa.DateTime(timezone=True)
@@ -156,11 +159,27 @@ _DRAW = sa.text("""
                                  FROM validation_results r
                                 WHERE r.version = :version
                                   AND r.image = i.id)) AS ordered
-     WHERE place <= :per_class
+      JOIN unnest(CAST(:labels AS text[]), CAST(:quotas AS bigint[])) AS wanted (name, quota)
+        ON wanted.name = label
+     WHERE place <= quota
      ORDER BY label, place
 """)
 
-_KNOWN = sa.text("SELECT sha256, label, split, uri FROM images WHERE sha256 = ANY(:digests)")
+# The same images as those that may be drawn.
+_FRESH = sa.text("""
+    SELECT i.label, count(*) AS n
+      FROM images i
+     WHERE i.label = ANY(:labels)
+       AND (i.captured_at IS NULL OR i.captured_at < :before)
+       AND (i.split = 'test' OR i.added_at > :snapshot_at)
+       AND NOT EXISTS (SELECT 1
+                         FROM validation_results r
+                        WHERE r.version = :version
+                          AND r.image = i.id)
+     GROUP BY i.label
+""")
+
+_KNOWN = sa.text("SELECT id, sha256, label, split, uri FROM images WHERE sha256 = ANY(:digests)")
 
 
 def insert(connection: Connection, images: Sequence[Image]) -> int:
@@ -201,6 +220,12 @@ def addresses(connection: Connection, digests: Sequence[str]) -> dict[str, str]:
     return {row.sha256: row.uri for row in rows}
 
 
+def ids(connection: Connection, digests: Sequence[str]) -> dict[str, int]:
+    """Return the numbers of those digests that the pool holds."""
+    rows = connection.execute(_KNOWN, {"digests": list(digests)})
+    return {row.sha256: row.id for row in rows}
+
+
 def digests(connection: Connection) -> Iterator[str]:
     """Yield the digest of every image."""
     yield from connection.execute(sa.select(col(ImageRow.sha256))).scalars()
@@ -236,7 +261,7 @@ def labels(connection: Connection) -> list[str]:
     return list(connection.execute(statement).scalars())
 
 
-def samples(
+def samples(  # noqa: PLR0913 - each narrows the choice, all by name
     connection: Connection,
     *,
     split: str | None = None,
@@ -244,6 +269,7 @@ def samples(
     added_by: datetime | None = None,
     added_after: datetime | None = None,
     limit: int | None = None,
+    trusted: bool = False,
 ) -> list[Sample]:
     """Return the images that fit, ordered by digest: an order that never depends on the import.
 
@@ -254,6 +280,7 @@ def samples(
         added_by: Only what was in the pool at that moment.
         added_after: Only what came in later.
         limit: Only so many: the first by digest, which is as good as any of them by chance.
+        trusted: Only those whose label is not held back as doubtful.
     """
     statement = _SAMPLE
     if split is not None:
@@ -264,6 +291,9 @@ def samples(
         statement = statement.where(col(ImageRow.added_at) <= added_by)
     if added_after is not None:
         statement = statement.where(col(ImageRow.added_at) > added_after)
+    if trusted:
+        pair = sa.tuple_(col(ImageRow.id), col(ImageRow.label))
+        statement = statement.where(pair.not_in(label_suspects.is_held()))
     ordered = statement.order_by(col(ImageRow.sha256)).limit(limit)
     return [Sample(*row) for row in connection.execute(ordered)]
 
@@ -274,6 +304,29 @@ def get(connection: Connection, image: int) -> Sample | None:
     return None if row is None else Sample(*row)
 
 
+def relabel(connection: Connection, image: int, label: str, *, now: datetime, by: str) -> Sample:
+    """Correct an image's label, write down who did it, and return the image as it was.
+
+    Days it was examined on keep counting it as it was drawn until they are replayed
+    (`weakspot health --replay`).
+
+    Raises:
+        NotFoundError: There is no such image.
+    """
+    before = get(connection, image)
+    if before is None:
+        raise NotFoundError(f"there is no image {image} in the pool")
+    if before.label != label:
+        connection.execute(
+            sa.update(ImageRow).where(col(ImageRow.id) == image).values(label=label, labelled_by=by)
+        )
+        detail = {"label": label, "before": before.label}
+        audit.record(
+            connection, now=now, by=by, action="relabel image", subject=str(image), detail=detail
+        )
+    return before
+
+
 def draw(
     connection: Connection,
     *,
@@ -281,7 +334,7 @@ def draw(
     labels: Sequence[str],
     before: datetime,
     snapshot_at: datetime,
-    per_class: int,
+    per_class: int | Sequence[int],
 ) -> list[Sample]:
     """Return up to `per_class` images of each label that this version was not judged on.
 
@@ -291,8 +344,9 @@ def draw(
         labels: The classes to draw from.
         before: Only images captured earlier: the end of the day examined.
         snapshot_at: When the version's training set was frozen.
-        per_class: Images per class.
+        per_class: Images of each class, or one number for each of `labels`.
     """
+    quotas = [per_class] * len(labels) if isinstance(per_class, int) else list(per_class)
     rows = connection.execute(
         _DRAW,
         {
@@ -300,11 +354,33 @@ def draw(
             "labels": list(labels),
             "before": before,
             "snapshot_at": snapshot_at,
-            "per_class": per_class,
+            "quotas": quotas,
             "salt": f"{version}/{before:%Y-%m-%d}/",
         },
     )
     return [Sample(row.id, row.uri, row.sha256, row.label, row.split) for row in rows]
+
+
+def fresh(
+    connection: Connection,
+    *,
+    version: str,
+    labels: Sequence[str],
+    before: datetime,
+    snapshot_at: datetime,
+) -> list[int]:
+    """Return how many images of each label `draw` could give, in the order of `labels`.
+
+    Arguments are those of `draw`.
+    """
+    values = {
+        "version": version,
+        "labels": list(labels),
+        "before": before,
+        "snapshot_at": snapshot_at,
+    }
+    counts = {row.label: row.n for row in connection.execute(_FRESH, values)}
+    return [counts.get(label, 0) for label in labels]
 
 
 _SAMPLE = sa.select(

@@ -75,6 +75,29 @@ class Run:
     detail: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class LastStep:
+    """The last time one step of a kind of work was gone through.
+
+    Attributes:
+        step: Its name.
+        place: How many steps the same run went through before it.
+        version: The version it was done for.
+        slot: What was due, such as `2026-03-08`.
+        started_at: When it began, as ISO 8601.
+        seconds: How long it took; None while it runs.
+        outcome: `running`, `done` or `failed`.
+    """
+
+    step: str
+    place: int
+    version: str
+    slot: str
+    started_at: str
+    seconds: float | None
+    outcome: str
+
+
 # One statement, so that two claims at once cannot both succeed. A lease that ends later than a
 # lease taken now could was taken before the clock was set back, and would be waited for in vain.
 _CLAIM = sa.text("""
@@ -93,6 +116,26 @@ _CLAIM = sa.text("""
         OR (r.outcome = 'running' AND (r.lease_until <= :now OR r.lease_until > :longest))
  RETURNING r.id, r.kind, r.version, r.slot, r.holder, r.fence, r.lease_until, r.started_at,
            r.finished_at, r.outcome, r.detail
+""")
+
+
+_RECENT_RUNS = 1_000  # what was not done in so many runs is not done any more
+
+_LAST_STEPS = sa.text("""
+    WITH recent AS (
+        SELECT id, version, slot, detail
+          FROM runs
+         WHERE kind = ANY(:kinds)
+         ORDER BY started_at DESC, id DESC
+         LIMIT :runs)
+    SELECT DISTINCT ON (s.step ->> 'step')
+           s.step ->> 'step' AS step, s.place, r.version, r.slot,
+           s.step ->> 'started_at' AS started_at,
+           CAST(s.step ->> 'seconds' AS double precision) AS seconds,
+           s.step ->> 'outcome' AS outcome
+      FROM recent r
+      CROSS JOIN jsonb_array_elements(r.detail -> 'steps') WITH ORDINALITY AS s (step, place)
+     ORDER BY s.step ->> 'step', s.step ->> 'started_at' DESC, r.id DESC
 """)
 
 
@@ -135,6 +178,16 @@ def heartbeat(connection: Connection, run: Run, *, now: datetime, lease_s: int) 
     """
     statement = _mine(run).values(lease_until=now + timedelta(seconds=lease_s))
     if connection.execute(statement).rowcount == 0:
+        raise _stale(connection, run)
+
+
+def note(connection: Connection, run: Run, detail: Mapping[str, Any]) -> None:
+    """Write down how far a run has come, for those who look at it meanwhile.
+
+    Raises:
+        StaleRunError: Somebody else has taken the run over.
+    """
+    if connection.execute(_mine(run).values(detail=dict(detail))).rowcount == 0:
         raise _stale(connection, run)
 
 
@@ -200,6 +253,34 @@ def done_slots(connection: Connection, kinds: Sequence[str], first: str, last: s
         col(RunRow.outcome) == "done",
     )
     return set(connection.execute(statement).scalars())
+
+
+def slots_at_work(connection: Connection, kinds: Sequence[str], *, now: datetime) -> list[Run]:
+    """Return the runs that somebody is at now: begun, and with a lease that has not run out."""
+    statement = _RUNS.where(
+        col(RunRow.kind).in_(list(kinds)),
+        col(RunRow.outcome) == "running",
+        col(RunRow.lease_until) > now,
+    )
+    return [Run(*row) for row in connection.execute(statement.order_by(col(RunRow.slot)))]
+
+
+def tries(connection: Connection, kinds: Sequence[str], slot: str) -> list[Run]:
+    """Return the runs of one slot, whatever the version, the one started last first."""
+    statement = _RUNS.where(col(RunRow.kind).in_(list(kinds)), col(RunRow.slot) == slot)
+    order = (col(RunRow.started_at).desc(), col(RunRow.id).desc())
+    return [Run(*row) for row in connection.execute(statement.order_by(*order))]
+
+
+def last_steps(connection: Connection, kinds: Sequence[str]) -> list[LastStep]:
+    """Return when each step was gone through last, in the order in which a day goes through them.
+
+    Args:
+        connection: Where to ask.
+        kinds: Kinds of runs whose `detail` lists their steps.
+    """
+    rows = connection.execute(_LAST_STEPS, {"kinds": list(kinds), "runs": _RECENT_RUNS})
+    return sorted((LastStep(*row) for row in rows), key=lambda step: step.place)
 
 
 def latest(connection: Connection, limit: int = 100) -> list[Run]:

@@ -118,6 +118,17 @@ class WrongImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """A result whose image has been given another label since it was drawn."""
+
+    day: date
+    version: str
+    image: int
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answers:
     """How one class of a draw was answered.
 
@@ -160,6 +171,20 @@ _ANSWERS = sa.text("""
      WHERE validation = :validation AND predicted IS NOT NULL
      GROUP BY label, predicted
      ORDER BY label, predicted
+""")
+
+# The row as it was is read beside the one that is written, for RETURNING knows only the new label.
+_FOLLOW_LABELS = sa.text("""
+    UPDATE validation_results r
+       SET label = i.label
+      FROM validation_results old
+      JOIN images i ON i.id = old.image
+      JOIN validations v ON v.id = old.validation
+     WHERE r.version = old.version
+       AND r.image = old.image
+       AND old.label <> i.label
+       AND v.day BETWEEN :first AND :last
+ RETURNING v.day, v.version, r.image, old.label, r.label
 """)
 
 _WRONG = sa.text("""
@@ -275,6 +300,37 @@ def wrong_images(
     """
     values = {"label": label, "first": first, "last": last, "version": version, "limit": limit}
     return [WrongImage(*row) for row in connection.execute(_WRONG, values)]
+
+
+def done_from(connection: Connection, first: date) -> list[Validation]:
+    """Return the finished exams from `first` on, the oldest day first."""
+    statement = _VALIDATIONS.where(
+        col(ValidationRow.day) >= first, col(ValidationRow.status) == "done"
+    ).order_by(col(ValidationRow.day), col(ValidationRow.id))
+    return [Validation(*row) for row in connection.execute(statement)]
+
+
+def days_of_image(connection: Connection, image: int) -> list[date]:
+    """Return the days on which an image was drawn for an exam, in order."""
+    statement = (
+        sa.select(col(ValidationRow.day))
+        .join(ValidationResultRow, col(ValidationResultRow.validation) == col(ValidationRow.id))
+        .where(col(ValidationResultRow.image) == image)
+    )
+    return sorted(set(connection.execute(statement).scalars()))
+
+
+def follow_labels(connection: Connection, first: date, last: date) -> list[Correction]:
+    """Take over the labels that images have by now into the exams of a stretch of days.
+
+    A result keeps the label its image had when it was drawn until this is called; counts and
+    pictures shown are read off results, so all of them change together.
+
+    Returns:
+        What was corrected, by day and image.
+    """
+    rows = connection.execute(_FOLLOW_LABELS, {"first": first, "last": last})
+    return sorted((Correction(*row) for row in rows), key=lambda each: (each.day, each.image))
 
 
 def last_day_of_others(connection: Connection, version: str) -> date | None:

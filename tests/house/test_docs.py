@@ -13,6 +13,7 @@ CLASSES = [
     settings.HomeSettings,
     settings.ServiceSettings,
     settings.MonitorSettings,
+    settings.AlertSettings,
     settings.TrainerSettings,
     settings.DashboardSettings,
 ]

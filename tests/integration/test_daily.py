@@ -45,7 +45,9 @@ class World:
 
     def pictures(self, number: int, shown_as: Mapping[str, str] | None = None) -> list[Path]:
         """Put a day's pictures into the pool."""
-        return add_pictures(self.engine, self.home / "pool", day(number), shown_as=shown_as)
+        return add_pictures(
+            self.engine, self.home / "pool", day(number), shown_as=shown_as, dimmed=0.25
+        )
 
     def examine(self, number: int, **changed: Any) -> DayReport:
         """Examine a day in the night after it."""

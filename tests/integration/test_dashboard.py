@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,21 @@ class TestOverview:
         few = Told(engine, tmp_path, night_after(2))
 
         assert _statements(few) == _statements(weak)
+
+    def test_never_reads_the_prediction_log(self, engine: Engine, tmp_path: Path):
+        """Ten million rows a day: every page is drawn from rollups and the monitor's tables."""
+        story.tell(engine, tmp_path, labels=story.LABELS[:3], days=2)
+        told, asked = Told(engine, tmp_path, night_after(2)), list[str]()
+
+        def note(_connection, _cursor, statement, *_rest):
+            asked.append(statement)
+
+        sa.event.listen(engine, "before_cursor_execute", note)
+        told.page("/")
+        told.page(f"/class/{story.LABELS[0]}")
+
+        assert any("prediction_rollups" in each for each in asked)
+        assert [each for each in asked if re.search(r"\bpredictions\b", each)] == []
 
 
 class TestPages:

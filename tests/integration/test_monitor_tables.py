@@ -228,8 +228,8 @@ class TestDriftChecks:
         )
         again = replace(check, n=500, p_value=0.5, verdict="no drift")
         with transaction(engine) as connection:
-            drift.write(connection, [check])
-            drift.write(connection, [again])
+            drift.write(connection, day(1), "v1", [check])
+            drift.write(connection, day(1), "v1", [again])
 
             assert drift.matrix(connection, day(1), day(2)) == [again]
             assert drift.of_day(connection, day(1)) == [again]

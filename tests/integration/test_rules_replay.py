@@ -8,12 +8,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from core.store import class_days, class_state, flags
+from core.store import class_days, class_state, validations
 from core.store.class_days import ClassDay
 from core.store.class_state import ClassState
 from core.store.database import transaction
-from core.store.flags import NewFlag
 from core.store.registry import Version
+from core.store.validations import Draw
 from monitor import rules
 from monitor.rules import Levels
 from tests.pool import day, register
@@ -50,12 +50,12 @@ def _replay(engine: Engine, rows: list[ClassDay], first: date, held_to: Levels) 
         rules.replay(connection, "v1", first, held_to)
 
 
-def _states(engine: Engine) -> list[ClassState]:
+def _states(engine: Engine, version: str = "v1") -> list[ClassState]:
     with transaction(engine) as connection:
         found = [
             row
             for number in range(1, DAYS + 1)
-            for row in class_state.at(connection, "v1", day(number))
+            for row in class_state.at(connection, version, day(number))
         ]
         connection.execute(sa.text("TRUNCATE class_state, class_days"))
     return found
@@ -93,22 +93,28 @@ class TestReplay:
 
         assert _states(engine) == again
 
-    def test_a_new_version_is_asked_to_show_recovery_from_an_inherited_flag(
-        self, engine: Engine, version: Version
+    def test_a_new_version_is_asked_to_show_recovery_from_what_the_last_one_left(
+        self, engine: Engine, version: Version, tmp_path: Path
     ):
         """The flag stays until the new version has proven itself on the class."""
+        register(engine, tmp_path, name="v2", promoted_at=None)
         held_to = rules.levels(version, budget=0.3, floor=0.8)
-        with transaction(engine) as connection:
-            flags.open_flag(
-                connection,
-                NewFlag("change", "Cat", "v0", day(1), day(1), NOW, 500.0, 300.0),
-            )
-        for number in range(2, 8):
-            rows = [ClassDay(day(number), "v1", label, 10, 10, {}, 0, 1) for label in LABELS]
-            _replay(engine, rows, day(number), held_to)
+        for number in range(1, 8):
+            name, cats = ("v1", 0) if number == 1 else ("v2", 10)
+            rows = [
+                ClassDay(day(number), name, label, 10, cats if label == "Cat" else 10, {}, 0, 1)
+                for label in LABELS
+            ]
+            with transaction(engine) as connection:
+                exam = validations.record_draw(
+                    connection, Draw(day(number), name, 10, False, NOW), []
+                )
+                class_days.write(connection, rows)
+                validations.finish(connection, exam, status="done", unreadable=0, now=NOW)
+                rules.replay(connection, name, day(number), held_to)
 
-        states = _states(engine)
-        assert {state.label for state in states if state.recovered} == {"Cat"}
+        states = [state for state in _states(engine, "v2") if state.recovered]
+        assert {state.label for state in states} == {"Cat"}
 
     def test_states_come_back_from_postgres_bit_for_bit(self, engine: Engine, version: Version):
         """Minus infinity and the last bit included."""

@@ -1,19 +1,18 @@
-"""The monitor's verbs by hand: validate, backfill, drift, health, alerts."""
+"""The monitor's verbs by hand: validate, backfill, drift, health."""
 
 import socket
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy import Engine
 
 from core.errors import UsageError
-from core.settings import MonitorSettings
-from core.store import alerts
+from core.settings import AlertSettings, MonitorSettings
 from core.store.database import transaction
 from weakspot import front
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-alerts_app = typer.Typer(help="What the monitor has told, and what became of it.")
 
 
 def validate(
@@ -30,6 +29,7 @@ def validate(
 
     chosen = _day(day)
     with front.open_store() as engine, front.progress() as on_progress:
+        _adopt_rules(engine)
         report = daily.run(
             engine,
             chosen,
@@ -57,6 +57,7 @@ def backfill(
     days = [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
     options = _options(per_class)
     with front.open_store() as engine, front.progress() as on_progress:
+        _adopt_rules(engine)
         reports = [
             daily.run(
                 engine,
@@ -93,11 +94,9 @@ def drift(
             clock=front.clock(),
             reports=front.settings().reports,
         )
-    lines = [
-        f"{check['column']:14} {check['verdict']:16} n {check['n']:5}  "
-        f"p {_number(check['p_value'])}  effect {_number(check['effect'])}"
-        for check in checks
-    ]
+    lines = [_drift_line(check) for check in checks if _is_worth_a_line(check)]
+    if checks:
+        lines.append(f"compared with: {checks[0]['reference']}")
     front.emit(
         {"day": _day(day).isoformat(), "checks": checks},
         as_json=as_json,
@@ -110,25 +109,62 @@ def health(
         str | None,
         typer.Option("--date", help="Day (YYYY-MM-DD); the last examined when left out."),
     ] = None,
+    stretch: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--replay",
+            metavar="FROM TO",
+            help="Compute these days anew, after late labels, corrections or missed days.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say how every class is: state, n, correct, interval, evidence."""
+    """Say how every class is: state, n, correct, interval, evidence; or --replay days."""
+    if stretch is not None:
+        if day is not None:
+            raise UsageError("--date and --replay are two things; ask for one")
+        _replay(_day(stretch[0]), _day(stretch[1]), as_json=as_json)
+        return
     from monitor.health import health as ask
+    from monitor.shadow import self_check
 
+    chosen = None if day is None else _day(day)
     with front.open_store() as engine, transaction(engine) as connection:
-        answer = ask(connection, None if day is None else _day(day))
+        answer = ask(connection, chosen)
+        checked = self_check(connection, chosen or date.max)
     lines = [f"day {answer['day'] or '-'}, version {answer['version'] or '-'}"]
     lines += [_health_line(row) for row in answer["classes"]]
+    if answer["weak_list"]:
+        lines += [f"below the floor: {', '.join(answer['weak_list'])}"]
+    if answer["pooled"]:
+        lines += [_pooled_line(answer["pooled"])]
+    lines += [checked.to_text()]
     front.emit(answer, as_json=as_json, text="\n".join(lines))
 
 
-@alerts_app.command("list")
-def list_alerts(as_json: Json = False) -> None:
-    """List the alerts, the newest first."""
-    with front.open_store() as engine, transaction(engine) as connection:
-        rows = [front.jsonable(alert) for alert in alerts.latest(connection)]
-    text = "\n".join(f"{row['id']:4} {row['state']:13} {row['title']}" for row in rows)
-    front.emit({"alerts": rows}, as_json=as_json, text=text or "no alert so far")
+def _replay(first: date, last: date, *, as_json: bool) -> None:
+    from monitor import replay
+
+    with front.open_store() as engine, front.progress(as_json) as on_progress:
+        found = replay.replay(
+            engine,
+            first,
+            last,
+            options=_options(None),
+            clock=front.clock(),
+            by=front.user(),
+            on_progress=on_progress,
+        )
+    front.emit(found, as_json=as_json, text=found.to_text())
+
+
+def _adopt_rules(engine: Engine) -> None:
+    """Let the settings say who hears, where nobody has yet: as the monitor does when it starts."""
+    from monitor import __main__ as monitor
+    from monitor import alert_setup
+
+    wanted = monitor.initial_rules(front.read(MonitorSettings), front.read(AlertSettings))
+    alert_setup.adopt(engine, wanted, now=front.clock().now(), renew=False)
 
 
 def _options(per_class: int | None) -> Any:
@@ -150,6 +186,19 @@ def _holder() -> str:
     return f"{front.user()}@{socket.gethostname()}"
 
 
+def _is_worth_a_line(check: dict[str, Any]) -> bool:
+    # Fifteen classes have 150 checks; those without a finding are in the JSON.
+    return check["label"] is None or check["verdict"] == "drift"
+
+
+def _drift_line(check: dict[str, Any]) -> str:
+    column = check["column"] if check["label"] is None else f"{check['column']} of {check['label']}"
+    return (
+        f"{column:22} {check['verdict']:16} n {check['n']:5}  p {_number(check['adjusted_p'])}  "
+        f"effect {_number(check['effect'])}  {check['detail']}"
+    ).rstrip()
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
@@ -159,5 +208,18 @@ def _health_line(row: dict[str, Any]) -> str:
     return (
         f"  {row['label']:24} {row['state']:11} {row['correct']:3}/{row['n']:<3} {accuracy:>9}  "
         f"reference {100 * row['reference']:4.1f} %  evidence {row['evidence']:.3g} "
-        f"of {row['threshold']:,.0f}"
+        f"of {row['threshold']:,.0f}  15 points less: {_noticed(row['days_to_notice'])}"
     )
+
+
+def _pooled_line(pooled: dict[str, float]) -> str:
+    return (
+        f"all classes together: reference {100 * pooled['reference']:.1f} %  "
+        f"evidence {pooled['evidence']:.3g} of {pooled['threshold']:,.0f}"
+    )
+
+
+def _noticed(days_to_notice: dict[str, float | None]) -> str:
+    """Say after how many days a drop would be noticed, at today's labels."""
+    days = days_to_notice["15 points"]
+    return "never noticed" if days is None else f"noticed in {days:g} days"

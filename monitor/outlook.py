@@ -1,0 +1,181 @@
+"""What the counts say beyond alarms: how soon a drop would be noticed, who is below the floor.
+
+Read from `class_days` whenever it is asked for, and kept nowhere: the epoch's counts give the
+weak list and the pooled evidence, and the labels of the last weeks the days that a drop would
+take to be noticed. Nothing here opens a flag or sends an alert.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.stats.evidence import alarm_threshold, empty_log_m, step
+from core.stats.how_soon import DROPS, days_to_notice, labels_for_wish
+from core.stats.pooled import POOLED_RATIOS, pooled_reference, split_budget
+from core.stats.proportions import posterior_means
+from core.stats.weak_list import EPOCH_DAYS, FALSE_SHARE, weak_list
+from core.store import class_days
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from sqlalchemy import Connection
+
+    from core.store.registry import Version
+    from monitor.rules import Levels
+
+# The labelling rate is the mean over this many days.
+RATE_DAYS = 28
+# What an owner would wish for: a drop of 15 points, noticed within three days.
+WISHED_DROP, WISHED_DAYS = 0.15, 3
+_EARLIEST = date(1970, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """All classes together, since the epoch began: held to what, and the evidence of a drop.
+
+    Attributes:
+        reference: Accuracy that the last examined day's mix of images is held to.
+        evidence: Evidence at the end of that day.
+        threshold: Evidence that would be an alarm, at a fifth of the alarm budget.
+    """
+
+    reference: float
+    evidence: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What the counts of a version say beyond alarms.
+
+    Attributes:
+        labels: The classes, in the version's order.
+        labels_a_day: Labelled images a day over the last four weeks, shape (K,).
+        days: Median days to notice a drop of each of DROPS, shape (3, K); infinity for never.
+        wish: Labels a day to notice 15 points within three days, shape (K,).
+        weak: Classes below the floor, the weakest first; at most 5 % of them by chance.
+        pooled: All classes together; None for a single class, or without any exam.
+    """
+
+    labels: tuple[str, ...]
+    labels_a_day: NDArray[np.float64]
+    days: NDArray[np.float64]
+    wish: NDArray[np.float64]
+    weak: tuple[str, ...]
+    pooled: Pooled | None
+
+    def of_class(self, i: int) -> dict[str, Any]:
+        """Return one class's part as JSON would hold it; None stands for never."""
+        return {
+            "labels_a_day": round(float(self.labels_a_day[i]), 2),
+            "days_to_notice": {
+                f"{round(100 * drop)} points": _finite(self.days[row, i])
+                for row, drop in enumerate(DROPS)
+            },
+            "labels_a_day_for_15_points_in_3_days": _finite(self.wish[i]),
+        }
+
+
+def outlook(
+    connection: Connection, version: Version, held_to: Levels, day: date, *, floor: float
+) -> Outlook:
+    """Return what a version's counts up to `day` say beyond alarms.
+
+    Args:
+        connection: Where the counts are.
+        version: The version.
+        held_to: What its classes are held to.
+        day: The last day that counts.
+        floor: Accuracy asked of every class.
+    """
+    labels = held_to.labels
+    known = class_days.tally(connection, version.version, dict.fromkeys(labels, _EARLIEST), day)
+    begun = min((each.first for each in known.values()), default=day)
+    rate = _labels_a_day(connection, version.version, labels, max(begun, _back(day)), day)
+    accuracy = _accuracy_today(version, held_to)
+    days = [days_to_notice(held_to.reference, accuracy, drop, rate, held_to.threshold)
+            for drop in DROPS]  # fmt: skip
+    wish = labels_for_wish(held_to.reference, accuracy, WISHED_DROP, WISHED_DAYS, held_to.threshold)
+    epoch = begun + timedelta(days=(day - begun).days // EPOCH_DAYS * EPOCH_DAYS)
+    counts = _counts_by_day(connection, version.version, labels, epoch, day)
+    weak = tuple(labels[i] for i in _below_floor(counts, floor))
+    pooled = _pooled(counts, version, held_to)
+    return Outlook(labels, rate, np.array(days), wish, weak, pooled)
+
+
+def _below_floor(counts: list[NDArray[np.int64]], floor: float) -> NDArray[np.intp]:
+    """Return the classes on the weak list, for an epoch's counts: (2, K) each day."""
+    if not counts:
+        return np.array([], dtype=np.intp)
+    classes = counts[0].shape[1]
+    log_m, evidence = empty_log_m(classes), np.zeros(classes)
+    for correct, total in counts:
+        log_m, evidence = step(log_m, correct, total, np.full(classes, floor))
+    correct, total = np.sum(counts, axis=0)
+    return weak_list(evidence, correct, total, FALSE_SHARE)
+
+
+def _pooled(counts: list[NDArray[np.int64]], version: Version, held_to: Levels) -> Pooled | None:
+    correct, total = _reference_counts(version, held_to)
+    budget = split_budget(30 * len(held_to.labels) / held_to.threshold, len(held_to.labels))
+    if not counts or not total.any() or not budget.pooled:
+        return None
+    reference = pooled_reference(correct, total)
+    log_m, evidence, level = empty_log_m(1, POOLED_RATIOS), np.zeros(1), math.nan
+    for right, images in counts:
+        level = float(reference.level(images))
+        whole = [right.sum()], [images.sum()]
+        log_m, evidence = step(log_m, *whole, np.array([level]), POOLED_RATIOS)
+    return Pooled(level, float(evidence[0]), alarm_threshold(1, budget.pooled))
+
+
+def _reference_counts(
+    version: Version, held_to: Levels
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    counts = [version.reference.get(label, {}) for label in held_to.labels]
+    return np.array([each.get("correct", 0) for each in counts]), held_to.images
+
+
+def _accuracy_today(version: Version, held_to: Levels) -> NDArray[np.float64]:
+    """Return what the reference images say; where there are none, the level itself."""
+    correct, total = _reference_counts(version, held_to)
+    return posterior_means(correct, total) if total.any() else held_to.reference
+
+
+def _labels_a_day(
+    connection: Connection, version: str, labels: tuple[str, ...], first: date, last: date
+) -> NDArray[np.float64]:
+    recent = class_days.tally(connection, version, dict.fromkeys(labels, first), last)
+    images = [recent[label].n if label in recent else 0 for label in labels]
+    return np.array(images) / ((last - first).days + 1)
+
+
+def _counts_by_day(
+    connection: Connection, version: str, labels: tuple[str, ...], first: date, last: date
+) -> list[NDArray[np.int64]]:
+    """Return right answers and images of each examined day, shape (2, K) each."""
+    place = {label: i for i, label in enumerate(labels)}
+    rows = [row for row in class_days.of_version(connection, version, first) if row.day <= last]
+    days: list[NDArray[np.int64]] = []
+    for _, group in groupby(rows, key=lambda row: row.day):
+        counts = np.zeros((2, len(labels)), dtype=np.int64)
+        for row in group:
+            if row.label in place:
+                counts[:, place[row.label]] = row.correct, row.n
+        days.append(counts)
+    return days
+
+
+def _finite(value: float) -> int | float | None:
+    return None if math.isinf(value) else round(float(value), 1)
+
+
+def _back(day: date) -> date:
+    return day - timedelta(days=RATE_DAYS - 1)

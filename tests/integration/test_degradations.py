@@ -1,0 +1,63 @@
+"""Thirty days of real pictures, five ways in which one class gets worse, one at a time."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.degradations import DAYS, Plan, degradations, live
+from tests.perceptron import perceptron_bundle
+from tests.pool import FIRST_DAY, admit
+from weakspot import sample_data
+
+LEARNT, HELD_BACK = 400, 200
+WAYS = degradations(blur=3, light=0.12, kept=0.6)
+PLAN = Plan(weak="Elephant", donor="Cow", first=FIRST_DAY)
+
+
+@pytest.fixture(scope="module")
+def pictures(sample_set: Path) -> dict[str, list[bytes]]:
+    """The public sample set, by label."""
+    return {
+        label: [path.read_bytes() for path in sorted((sample_set / label).iterdir())]
+        for label in sample_data.CLASSES
+    }
+
+
+@pytest.fixture(scope="module")
+def bundle(
+    pictures: Mapping[str, Sequence[bytes]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A model that has learnt some of them."""
+    return perceptron_bundle(
+        tmp_path_factory.mktemp("bundles"),
+        {label: files[:LEARNT] for label, files in pictures.items()},
+        {label: files[LEARNT : LEARNT + HELD_BACK] for label, files in pictures.items()},
+    )
+
+
+class TestDegradations:
+    """The monitor's whole judgement, on pictures that it has never seen."""
+
+    @pytest.mark.parametrize("name", WAYS)
+    def test_is_noticed_and_nothing_else_is(
+        self,
+        name: str,
+        bundle: Path,
+        pictures: Mapping[str, Sequence[bytes]],
+        engine: Engine,
+        tmp_path: Path,
+    ):
+        """Weeks late or one false alarm a day is what everybody else offers."""
+        admit(engine, bundle, promoted_at=datetime(2026, 2, 20, tzinfo=UTC))
+        last = DAYS * PLAN.per_day
+        fresh = {label: files[-last:] for label, files in pictures.items()}
+
+        lived = live(engine, tmp_path, fresh, PLAN, (name, WAYS[name]))
+
+        assert lived.false_alarms == []
+        assert lived.after < lived.before - 0.1, lived
+        assert lived.alarm_day is not None, lived
+        assert lived.alarm_day <= 15, lived

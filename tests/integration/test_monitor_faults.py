@@ -1,0 +1,315 @@
+"""Monitors that are killed, paused, or started twice: real processes against a real Postgres.
+
+A picture that is a named pipe holds a process in the middle of its exam for as long as it takes:
+reading it waits until the test writes into it.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from core.clock import ShiftedClock
+from core.store import alerts, runs, validations
+from core.store.database import transaction
+from monitor import schedule
+from monitor.page import MonitorOptions
+from tests.pool import add_pictures, day, night_after, register
+
+ONCE = ("monitor", "--once", "--json")
+
+
+@dataclass
+class Home:
+    """A home in which v1 serves from day 1 on, and whose programs live in March."""
+
+    engine: Engine
+    url: str
+    path: Path
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def clock_file(self) -> Path:
+        """The file that moves the programs' clock."""
+        return self.path / "clock"
+
+    def live_at(self, moment: datetime) -> None:
+        """Set the clock of all programs; it goes on from there."""
+        shift_s = round((moment - datetime.now(UTC)).total_seconds())
+        aside = self.clock_file.with_suffix(".new")
+        aside.write_text(str(shift_s), encoding="ascii")
+        aside.replace(self.clock_file)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start the command as a process."""
+        environment = os.environ | {
+            "WEAKSPOT_DATABASE_URL": self.url,
+            "WEAKSPOT_HOME": str(self.path),
+            "WEAKSPOT_CLOCK_FILE": str(self.clock_file),
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", "weakspot", *words],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def once(self, *words: str) -> tuple[int, dict[str, Any]]:
+        """Run `monitor --once` to its end; its exit code and what it printed."""
+        return _end(self.start(*ONCE, *words))
+
+    def exam(self) -> str | None:
+        """Return where day 1's exam stands."""
+        with transaction(self.engine) as connection:
+            found = validations.get(connection, day(1), "v1")
+        return found.status if found else None
+
+    def is_at(self, step: str) -> bool:
+        """Say whether the run under way is at a step."""
+        return [each["step"] for each in self.run().detail.get("steps", [])][-1:] == [step]
+
+    def run(self) -> Any:
+        """Return the run started last."""
+        with transaction(self.engine) as connection:
+            found = runs.latest(connection, 1)
+        return found[0] if found else _Nothing()
+
+
+@dataclass
+class _Nothing:
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Pipe:
+    """A picture in the pool that cannot be read to its end yet."""
+
+    path: Path
+    content: bytes
+    aside: Path
+
+    def mend(self) -> None:
+        """Put the picture itself in its place; who waits for the pipe goes on waiting."""
+        self.path.rename(self.aside)
+        self.path.write_bytes(self.content)
+
+    def feed(self, process: subprocess.Popen[str]) -> None:
+        """Let a process have the picture, if it waits for it or will, until it ends."""
+        path = self.aside if self.aside.exists() else self.path
+        while process.poll() is None:
+            # Opening a pipe that nobody reads fails at once instead of waiting for a reader.
+            with suppress(OSError):
+                end = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+                with os.fdopen(end, "wb") as pipe:
+                    pipe.write(self.content)
+                return
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def home(engine: Engine, database_url: str, tmp_path: Path) -> Iterator[Home]:
+    """Such a home, in the night after day 1; what still runs at the end is killed."""
+    register(engine, tmp_path / "bundles")
+    built = Home(engine, database_url, tmp_path)
+    built.live_at(night_after(1).now())
+    yield built
+    for process in built.processes:
+        with suppress(ProcessLookupError):
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def pipe(home: Home) -> Pipe:
+    """A pool of day 1 in which spiders look like cats, and one picture is a pipe."""
+    paths = add_pictures(home.engine, home.path / "pool", day(1), shown_as={"Spider": "Cat"})
+    path = paths[0]
+    content = path.read_bytes()
+    path.unlink()
+    os.mkfifo(path)
+    return Pipe(path, content, home.path / "pipe")
+
+
+class TestKilled:
+    """F05: a monitor that is killed in the middle of an exam."""
+
+    def test_f05_the_next_one_finishes_the_same_exam_once(self, home: Home, pipe: Pipe):
+        """One draw, one result, one alert; and until the lease is over, the day is held."""
+        first = home.start(*ONCE)
+        _wait_for(lambda: home.is_at("validation"))
+        first.kill()
+        pipe.mend()
+        held = home.once("--fail-if-held")
+        home.live_at(night_after(1).now() + timedelta(minutes=10))
+        code, said = home.once()
+
+        assert (held[0], held[1]["outcome"]) == (5, "held")
+        assert (code, said["days"][0]["judged"], said["days"][0]["opened"]) == (0, 30, ["Spider"])
+        with transaction(home.engine) as connection:
+            assert len(validations.latest(connection)) == 1
+            assert len(alerts.latest(connection)) == 1
+
+
+class TestPaused:
+    """F06: a monitor that is stopped for two hours, and goes on."""
+
+    def test_f06_its_writes_are_refused_once_another_has_taken_over(self, home: Home, pipe: Pipe):
+        """What the second wrote stays as it is, to the last row."""
+        first = home.start(*ONCE)
+        _wait_for(lambda: home.is_at("validation"))
+        first.send_signal(signal.SIGSTOP)
+        pipe.mend()
+        home.live_at(night_after(1).now() + timedelta(hours=2))
+        second = home.once()
+        after = (home.run(), home.exam())
+        first.send_signal(signal.SIGCONT)
+        pipe.feed(first)
+        code, said = _end(first)
+
+        assert (second[0], second[1]["outcome"], home.run().fence) == (0, "done", 2)
+        assert (code, said["outcome"]) == (0, "held")
+        assert (home.run(), home.exam()) == after
+
+
+class TestTwoAtOnce:
+    """F04: two monitors that start in the same moment."""
+
+    def test_f04_one_examines_the_day_and_the_other_says_who(self, home: Home, pipe: Pipe):
+        """Both end with 0, and the day has one run under its first fence."""
+        both = [home.start(*ONCE) for _ in range(2)]
+        _wait_for(lambda: any(process.poll() is not None for process in both))
+        loser = next(process for process in both if process.poll() is not None)
+        winner = next(process for process in both if process is not loser)
+        pipe.feed(winner)
+        ends = [_end(loser), _end(winner)]
+
+        assert [(code, said["outcome"]) for code, said in ends] == [(0, "held"), (0, "done")]
+        assert ends[0][1]["days"][0]["detail"].endswith(f"/{winner.pid}")
+        assert (home.run().fence, home.run().outcome) == (1, "done")
+
+
+class TestOnce:
+    """`weakspot monitor --once`, and what its exit code says."""
+
+    def test_nothing_due_is_0(self, home: Home):
+        """A scheduler may call it as often as it likes."""
+        home.live_at(night_after(1).now() - timedelta(hours=1))
+
+        assert home.once() == (0, {"outcome": "nothing due", "days": [], "failed": []})
+
+    def test_an_invalid_exam_is_3(self, home: Home):
+        """F26: a lost folder is no result; the scheduler tries again."""
+        for path in add_pictures(home.engine, home.path / "pool", day(1), per_label=2):
+            path.unlink()
+        code, said = home.once()
+
+        assert (code, said["outcome"], said["days"][0]["status"]) == (3, "invalid", "invalid")
+
+    def test_a_database_that_is_away_is_4(self, home: Home):
+        """Postgres is down: nothing is known of the days."""
+        home.url = "postgresql://127.0.0.1:1/weakspot"
+        code, said = home.once()
+
+        assert (code, said["error"]) == (4, "StoreAwayError")
+
+    def test_a_lost_bundle_is_1_and_names_the_day(self, home: Home):
+        """Somebody has to look."""
+        add_pictures(home.engine, home.path / "pool", day(1), per_label=2)
+        home.path.joinpath("bundles/v1/model.onnx").write_bytes(b"")
+        code, said = home.once()
+
+        assert (code, said["failed"][0]["day"]) == (1, day(1).isoformat())
+
+    def test_sigterm_gives_the_day_back(self, home: Home, pipe: Pipe):
+        """F20: a pod that is moved leaves no lease behind."""
+        process = home.start(*ONCE)
+        _wait_for(lambda: home.is_at("validation"))
+        process.send_signal(signal.SIGTERM)
+        pipe.feed(process)
+        code, said = _end(process)
+
+        assert (code, said["outcome"], home.run().outcome) == (1, "stopped", "failed")
+
+    def test_status_names_the_last_run_of_every_step(self, home: Home):
+        """What a day consists of, and how long each part took."""
+        add_pictures(home.engine, home.path / "pool", day(1), per_label=2)
+        home.once()
+        code, said = _end(home.start("monitor", "--status", "--json"))
+
+        assert (code, said["last_examined"], said["due"]) == (0, day(1).isoformat(), [])
+        done = {step["step"]: (step["outcome"], step["slot"]) for step in said["steps"]}
+        expected = {"rollup", "draw", "validation", "drift", "rules", "shadow", "flags", "alerts"}
+        assert expected | {"retraining"} <= set(done)
+        assert set(done.values()) == {("done", day(1).isoformat())}
+        assert all(step["seconds"] >= 0 for step in said["steps"])
+
+
+class TestClockJumps:
+    """F07: the clock is set while the program runs."""
+
+    def test_f07_a_day_ahead_and_a_day_back_leave_each_day_done_once(self, home: Home):
+        """The days due are examined at once, in order, and none of them twice."""
+        for number in (1, 2, 3):
+            add_pictures(home.engine, home.path / "pool", day(number), per_label=2)
+        stop = threading.Event()
+        thread = threading.Thread(
+            target=schedule.run_forever,
+            args=(home.engine,),
+            kwargs={
+                "options": MonitorOptions(per_class=2),
+                "clock": ShiftedClock(home.clock_file),
+                "holder": "test",
+                "reports": home.path / "reports",
+                "stop": stop,
+                "beat_s": 0.1,
+            },
+        )
+        thread.start()
+        try:
+            for last, until in ((1, 1), (2, 2), (1, 2), (3, 3)):
+                home.live_at(night_after(last).now() + timedelta(minutes=5))
+                _wait_for(lambda until=until: _done(home.engine) == _days(until))
+        finally:
+            stop.set()
+            thread.join(20)
+
+        with transaction(home.engine) as connection:
+            assert [run.fence for run in runs.latest(connection)] == [1, 1, 1]
+
+
+def _days(last: int) -> list[str]:
+    return [day(number).isoformat() for number in range(1, last + 1)]
+
+
+def _done(engine: Engine) -> list[str]:
+    with transaction(engine) as connection:
+        return sorted(run.slot for run in runs.latest(connection) if run.outcome == "done")
+
+
+def _end(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any]]:
+    output, complaints = process.communicate(timeout=90)
+    assert output, complaints
+    said: dict[str, Any] = json.loads(output)
+    return process.returncode, said
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.05)

@@ -1,0 +1,72 @@
+"""How soon, who is below the floor, and the model as a whole: read off real rows."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from core.store import class_days
+from core.store.class_days import ClassDay
+from core.store.database import transaction
+from core.store.registry import Version
+from monitor import rules
+from monitor.outlook import Outlook, outlook
+from tests.pool import day, register
+
+LABELS = ("Cat", "Dog", "Spider")
+
+
+@pytest.fixture
+def version(engine: Engine, tmp_path: Path) -> Version:
+    """The champion."""
+    return register(engine, tmp_path)
+
+
+def look(
+    engine: Engine, version: Version, counts: dict[str, tuple[int, int]], days: int
+) -> Outlook:
+    """Return the outlook after so many days on which each class had the same counts."""
+    held_to = rules.levels(version, budget=0.3, floor=0.8)
+    rows = [
+        ClassDay(day(number), "v1", label, n, k, {}, 0.0, 1.0)
+        for number in range(1, days + 1)
+        for label, (k, n) in counts.items()
+    ]
+    with transaction(engine) as connection:
+        class_days.write(connection, rows)
+        return outlook(connection, version, held_to, day(max(days, 1)), floor=0.8)
+
+
+@pytest.mark.postgres
+class TestOutlook:
+    """What `weakspot health` says beyond alarms."""
+
+    def test_foretells_days_at_the_rate_of_labels_of_each_class(
+        self, engine: Engine, version: Version
+    ):
+        """Twice the labels, half the wait; none at all, never."""
+        seen = look(engine, version, {"Cat": (19, 20), "Dog": (9, 10), "Spider": (0, 0)}, days=10)
+
+        assert seen.labels_a_day.tolist() == [20, 10, 0]
+        assert seen.days[2, 0] < seen.days[2, 1] < float("inf")
+        assert seen.of_class(2)["days_to_notice"]["35 points"] is None
+
+    def test_lists_the_class_below_the_floor_and_suspects_the_whole(
+        self, engine: Engine, version: Version
+    ):
+        """Cat at 30 % weighs on all classes together, too."""
+        seen = look(engine, version, {"Cat": (3, 10), "Dog": (10, 10), "Spider": (10, 10)}, days=9)
+
+        assert seen.weak == ("Cat",)
+        assert seen.pooled is not None
+        assert seen.pooled.evidence > seen.pooled.threshold
+
+    def test_has_an_answer_for_a_version_that_was_never_examined(
+        self, engine: Engine, version: Version
+    ):
+        """The first morning: no rows, no error."""
+        seen = look(engine, version, {}, days=0)
+
+        assert seen.weak == ()
+        assert seen.pooled is None
+        assert seen.labels_a_day.tolist() == [0, 0, 0]
