@@ -147,7 +147,7 @@ class TestClassPage:
         )
 
         assert widths == [32] * 24
-        expect(page.locator(".gallery .said").first).to_have_text("Cow")
+        expect(page.locator(".gallery .said", has_text="Cow").first).to_be_visible()
 
     def test_tells_what_was_alerted_and_what_the_gate_said(self, visit: Visit):
         """The class's history."""
