@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import threading
-from types import FrameType
 
 from core import logs
 from core.clock import open_clock
 from core.settings import AlertSettings, HomeSettings, MonitorSettings, alert_variables
+from core.stopping import stopping_on_signals
 from core.store.alert_policy import AlertRules
 from core.store.database import open_database
 from monitor import alert_setup, delivery, schedule
@@ -73,14 +72,8 @@ def run(home: HomeSettings, settings: MonitorSettings, alerts: AlertSettings | N
     wanted, postage = initial_rules(settings, alerts), postage_from(alerts)
     clock = open_clock(home.clock_file)
     stop = threading.Event()
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        logger.info("%s: stopping", signal.Signals(number).name)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
     with (
+        stopping_on_signals(stop),
         open_database(home.database_url, home.postgres) as engine,
         delivery.in_background(engine, postage, clock, stop),
     ):

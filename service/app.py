@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from core.clock import Clock, open_clock
 from core.errors import SchemaError, StoreError
 from core.settings import HomeSettings, ServiceSettings
+from core.stopping import stopping_on_signals
 from core.store.database import open_database
 from service import alerts, auth, docs_page, furnishing, oip, problems
 from service.allocator import keep_small_blocks
@@ -26,7 +27,7 @@ from service.keyring import keys_are_needed, require_some_key
 from service.model_slot import ToldSlot
 from service.rooms import Rooms
 from service.routes import predict_router, router
-from service.server import Server, bind, make_room_for, stopping_on_signals, url_of
+from service.server import Server, bind, make_room_for, url_of
 from service.telemetry import Envelope, Metrics
 
 _log = logging.getLogger(__name__)

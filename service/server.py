@@ -1,4 +1,4 @@
-"""How the service listens, and how it stops: bound sockets, signals, and uvicorn in between."""
+"""How the service listens, and how it stops: bound sockets, and uvicorn in between."""
 
 import asyncio
 import contextlib
@@ -6,12 +6,10 @@ import functools
 import logging
 import math
 import resource
-import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Generator
-from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -24,7 +22,6 @@ _log = logging.getLogger(__name__)
 _OTHER_FILES = 200  # open beside the connections: database, model, spool, libraries
 _LOOK_S = 0.5
 _BACKLOG = 2_048
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # What a socket bound to every address is reached by from this machine.
 _FROM_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -74,7 +71,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Leave signals to `stopping_on_signals`."""
+        """Leave signals to `core.stopping`."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -110,24 +107,6 @@ def make_room_for(connections: int) -> int:
     room = max(1, soft - _OTHER_FILES)
     _log.warning("the limit of %d open files leaves room for %d connections", soft, room)
     return room
-
-
-@contextlib.contextmanager
-def stopping_on_signals(stop: threading.Event) -> Generator[None]:
-    """Let SIGTERM and SIGINT set `stop`, where this is the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def bind(host: str, port: int) -> socket.socket:

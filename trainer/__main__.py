@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
 from dataclasses import fields
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from core import logs
 from core.clock import Clock, open_clock
 from core.errors import WeakspotError
 from core.settings import HomeSettings, TrainerSettings
+from core.stopping import stopping_on_signals
 from core.store.database import open_database
 from core.store.jobs import Job
 from trainer.lease import Progress
@@ -47,14 +46,7 @@ def run(home: HomeSettings, settings: TrainerSettings) -> None:
     """
     logs.configure(home.log_level, home.log_format)
     stop = threading.Event()
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        logger.info("%s: stopping", signal.Signals(number).name)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    with open_database(home.database_url, home.postgres) as engine:
+    with stopping_on_signals(stop), open_database(home.database_url, home.postgres) as engine:
         worker = Worker(
             engine,
             options=settings,

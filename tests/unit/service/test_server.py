@@ -1,14 +1,12 @@
 """Listening and stopping."""
 
 import resource
-import signal
 import socket
-import threading
 
 import pytest
 
 from core.errors import UsageError
-from service.server import bind, make_room_for, stopping_on_signals, url_of
+from service.server import bind, make_room_for, url_of
 
 
 class TestBind:
@@ -54,19 +52,3 @@ class TestMakeRoomFor:
     def test_gives_less_where_there_is_less(self):
         """Better to refuse a connection than to fail at opening a file."""
         assert make_room_for(10**12) < 10**12
-
-
-class TestStoppingOnSignals:
-    """SIGTERM and SIGINT."""
-
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_sets_the_event_and_nothing_else(self, number: signal.Signals):
-        """F20: the process must end by itself, with exit code 0."""
-        stop = threading.Event()
-        before = signal.getsignal(number)
-
-        with stopping_on_signals(stop):
-            signal.raise_signal(number)
-
-        assert stop.is_set()
-        assert signal.getsignal(number) is before

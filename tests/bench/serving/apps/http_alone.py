@@ -6,8 +6,9 @@ import threading
 
 from fastapi import FastAPI, Request
 
+from core.stopping import stopping_on_signals
 from service.schemas import Candidate
-from service.server import Server, stopping_on_signals
+from service.server import Server
 
 app = FastAPI()
 TOP = [Candidate(label=f"Label {i}", probability=0.2) for i in range(5)]
