@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from core.clock import ShiftedClock
@@ -29,6 +30,11 @@ from monitor.page import MonitorOptions
 from tests.pool import add_pictures, day, night_after, register
 
 ONCE = ("monitor", "--once", "--json")
+
+_BUSY = sa.text("""
+    SELECT count(*) FROM pg_stat_activity
+     WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'
+""")
 
 
 @dataclass
@@ -82,6 +88,16 @@ class Home:
     def is_at(self, step: str) -> bool:
         """Say whether the run under way is at a step."""
         return [each["step"] for each in self.run().detail.get("steps", [])][-1:] == [step]
+
+    def waits_at(self, step: str) -> bool:
+        """Say whether the run under way is at a step, and has no transaction open for a while."""
+        for _ in range(5):
+            with transaction(self.engine) as connection:
+                busy = connection.execute(_BUSY).scalar_one()
+            if busy or not self.is_at(step):
+                return False
+            time.sleep(0.1)
+        return True
 
     def run(self) -> Any:
         """Return the run started last."""
@@ -151,7 +167,7 @@ class TestKilled:
     def test_f05_the_next_one_finishes_the_same_exam_once(self, home: Home, pipe: Pipe):
         """One draw, one result, one alert; and until the lease is over, the day is held."""
         first = home.start(*ONCE)
-        _wait_for(lambda: home.is_at("validation"))
+        _wait_for(lambda: home.waits_at("validation"))
         first.kill()
         pipe.mend()
         held = home.once("--fail-if-held")
@@ -171,7 +187,7 @@ class TestPaused:
     def test_f06_its_writes_are_refused_once_another_has_taken_over(self, home: Home, pipe: Pipe):
         """What the second wrote stays as it is, to the last row."""
         first = home.start(*ONCE)
-        _wait_for(lambda: home.is_at("validation"))
+        _wait_for(lambda: home.waits_at("validation"))
         first.send_signal(signal.SIGSTOP)
         pipe.mend()
         home.live_at(night_after(1).now() + timedelta(hours=2))
@@ -238,7 +254,7 @@ class TestOnce:
     def test_sigterm_gives_the_day_back(self, home: Home, pipe: Pipe):
         """F20: a pod that is moved leaves no lease behind."""
         process = home.start(*ONCE)
-        _wait_for(lambda: home.is_at("validation"))
+        _wait_for(lambda: home.waits_at("validation"))
         process.send_signal(signal.SIGTERM)
         pipe.feed(process)
         code, said = _end(process)
