@@ -1,7 +1,7 @@
 """Monitors that are killed, paused, or started twice: real processes against a real Postgres.
 
-A picture that is a named pipe holds a process in the middle of its exam for as long as it takes:
-reading it waits until the test writes into it.
+A picture that lies on a slow server holds a process in the middle of its exam for as long as it
+takes: the server answers when the test says so.
 """
 
 import json
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,6 @@ from monitor.page import MonitorOptions
 from tests.pool import add_pictures, day, night_after, register
 
 ONCE = ("monitor", "--once", "--json")
-
-_BUSY = sa.text("""
-    SELECT count(*) FROM pg_stat_activity
-     WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'
-""")
 
 
 @dataclass
@@ -89,16 +85,6 @@ class Home:
         """Say whether the run under way is at a step."""
         return [each["step"] for each in self.run().detail.get("steps", [])][-1:] == [step]
 
-    def waits_at(self, step: str) -> bool:
-        """Say whether the run under way is at a step, and has no transaction open for a while."""
-        for _ in range(5):
-            with transaction(self.engine) as connection:
-                busy = connection.execute(_BUSY).scalar_one()
-            if busy or not self.is_at(step):
-                return False
-            time.sleep(0.1)
-        return True
-
     def run(self) -> Any:
         """Return the run started last."""
         with transaction(self.engine) as connection:
@@ -111,30 +97,49 @@ class _Nothing:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass
-class Pipe:
-    """A picture in the pool that cannot be read to its end yet."""
+class SlowServer(ThreadingHTTPServer):
+    """Has one picture, and gives it to nobody until `feed`, or to newcomers after `mend`."""
 
-    path: Path
-    content: bytes
-    aside: Path
+    daemon_threads = True
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), _Slowly)
+        self.content = content
+        self.asked = threading.Event()
+        self.gate = threading.Event()
+        self.mended = False
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """Address of the picture."""
+        return f"http://127.0.0.1:{self.server_port}/picture.png"
 
     def mend(self) -> None:
-        """Put the picture itself in its place; who waits for the pipe goes on waiting."""
-        self.path.rename(self.aside)
-        self.path.write_bytes(self.content)
+        """Answer at once from now on; who waits already goes on waiting."""
+        self.mended = True
 
-    def feed(self, process: subprocess.Popen[str]) -> None:
-        """Let a process have the picture, if it waits for it or will, until it ends."""
-        path = self.aside if self.aside.exists() else self.path
-        while process.poll() is None:
-            # Opening a pipe that nobody reads fails at once instead of waiting for a reader.
-            with suppress(OSError):
-                end = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-                with os.fdopen(end, "wb") as pipe:
-                    pipe.write(self.content)
-                return
-            time.sleep(0.05)
+    def feed(self) -> None:
+        """Give the picture to whoever waits, and to all who come."""
+        self.gate.set()
+
+
+class _Slowly(BaseHTTPRequestHandler):
+    server: SlowServer
+
+    def do_GET(self) -> None:
+        if not self.server.mended:
+            self.server.asked.set()
+            self.server.gate.wait(60)
+        # Whoever was killed meanwhile takes nothing.
+        with suppress(OSError):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(self.server.content)))
+            self.end_headers()
+            self.wfile.write(self.server.content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's word
+        """Say nothing."""
 
 
 @pytest.fixture
@@ -151,25 +156,28 @@ def home(engine: Engine, database_url: str, tmp_path: Path) -> Iterator[Home]:
 
 
 @pytest.fixture
-def pipe(home: Home) -> Pipe:
-    """A pool of day 1 in which spiders look like cats, and one picture is a pipe."""
+def slow(home: Home) -> Iterator[SlowServer]:
+    """A pool of day 1 in which spiders look like cats, and one picture lies on a slow server."""
     paths = add_pictures(home.engine, home.path / "pool", day(1), shown_as={"Spider": "Cat"})
-    path = paths[0]
-    content = path.read_bytes()
-    path.unlink()
-    os.mkfifo(path)
-    return Pipe(path, content, home.path / "pipe")
+    server = SlowServer(paths[0].read_bytes())
+    moved = sa.text("UPDATE images SET uri = :url WHERE uri = :path")
+    with transaction(home.engine) as connection:
+        connection.execute(moved, {"url": server.url, "path": str(paths[0])})
+    yield server
+    server.feed()
+    server.shutdown()
+    server.server_close()
 
 
 class TestKilled:
     """F05: a monitor that is killed in the middle of an exam."""
 
-    def test_f05_the_next_one_finishes_the_same_exam_once(self, home: Home, pipe: Pipe):
+    def test_f05_the_next_one_finishes_the_same_exam_once(self, home: Home, slow: SlowServer):
         """One draw, one result, one alert; and until the lease is over, the day is held."""
         first = home.start(*ONCE)
-        _wait_for(lambda: home.waits_at("validation"))
+        assert slow.asked.wait(60)
         first.kill()
-        pipe.mend()
+        slow.mend()
         held = home.once("--fail-if-held")
         home.live_at(night_after(1).now() + timedelta(minutes=10))
         code, said = home.once()
@@ -184,17 +192,19 @@ class TestKilled:
 class TestPaused:
     """F06: a monitor that is stopped for two hours, and goes on."""
 
-    def test_f06_its_writes_are_refused_once_another_has_taken_over(self, home: Home, pipe: Pipe):
+    def test_f06_its_writes_are_refused_once_another_has_taken_over(
+        self, home: Home, slow: SlowServer
+    ):
         """What the second wrote stays as it is, to the last row."""
         first = home.start(*ONCE)
-        _wait_for(lambda: home.waits_at("validation"))
+        assert slow.asked.wait(60)
         first.send_signal(signal.SIGSTOP)
-        pipe.mend()
+        slow.mend()
         home.live_at(night_after(1).now() + timedelta(hours=2))
         second = home.once()
         after = (home.run(), home.exam())
         first.send_signal(signal.SIGCONT)
-        pipe.feed(first)
+        slow.feed()
         code, said = _end(first)
 
         assert (second[0], second[1]["outcome"], home.run().fence) == (0, "done", 2)
@@ -205,13 +215,13 @@ class TestPaused:
 class TestTwoAtOnce:
     """F04: two monitors that start in the same moment."""
 
-    def test_f04_one_examines_the_day_and_the_other_says_who(self, home: Home, pipe: Pipe):
+    def test_f04_one_examines_the_day_and_the_other_says_who(self, home: Home, slow: SlowServer):
         """Both end with 0, and the day has one run under its first fence."""
         both = [home.start(*ONCE) for _ in range(2)]
         _wait_for(lambda: any(process.poll() is not None for process in both))
         loser = next(process for process in both if process.poll() is not None)
         winner = next(process for process in both if process is not loser)
-        pipe.feed(winner)
+        slow.feed()
         ends = [_end(loser), _end(winner)]
 
         assert [(code, said["outcome"]) for code, said in ends] == [(0, "held"), (0, "done")]
@@ -251,12 +261,12 @@ class TestOnce:
 
         assert (code, said["failed"][0]["day"]) == (1, day(1).isoformat())
 
-    def test_sigterm_gives_the_day_back(self, home: Home, pipe: Pipe):
+    def test_sigterm_gives_the_day_back(self, home: Home, slow: SlowServer):
         """F20: a pod that is moved leaves no lease behind."""
         process = home.start(*ONCE)
-        _wait_for(lambda: home.waits_at("validation"))
+        assert slow.asked.wait(60)
         process.send_signal(signal.SIGTERM)
-        pipe.feed(process)
+        slow.feed()
         code, said = _end(process)
 
         assert (code, said["outcome"], home.run().outcome) == (1, "stopped", "failed")
