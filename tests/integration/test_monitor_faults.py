@@ -81,10 +81,6 @@ class Home:
             found = validations.get(connection, day(1), "v1")
         return found.status if found else None
 
-    def is_at(self, step: str) -> bool:
-        """Say whether the run under way is at a step."""
-        return [each["step"] for each in self.run().detail.get("steps", [])][-1:] == [step]
-
     def run(self) -> Any:
         """Return the run started last."""
         with transaction(self.engine) as connection:
