@@ -13,16 +13,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from PIL import Image
 from sklearn.neural_network import MLPClassifier
 
 from core.bundle import files, originals, outputs, profile, sentinels
 from core.bundle.manifest import Manifest
-from core.bundle.profile import ReferenceProfile
 from core.bundle.sentinels import Sentinels
 from core.images.decode import decode
-from core.images.descriptors import DESCRIPTORS, describe
 from core.images.preprocess import Recipe, preprocess
+from tests.tiny import profile_of
 
 SIDE = 28
 RECIPE = Recipe(SIDE, SIDE)
@@ -70,7 +68,7 @@ def perceptron_bundle(
     members: dict[str, bytes | Path] = {
         files.MODEL: _graph(network, len(labels)).SerializeToString(),
         files.SENTINELS: sentinels.save(Sentinels(inputs[asked], logits[asked])),
-        files.PROFILE: profile.save(_profile(pictures, logits, embedding, true)),
+        files.PROFILE: profile.save(profile_of(pictures, logits, embedding, true)),
         files.ORIGINALS: originals.save(originals.make(first, RECIPE)),
         files.CONFIG: b"{}",
         files.WEIGHTS: b"",
@@ -139,22 +137,6 @@ def _graph(network: Sequence[NDArray[np.float32]], labels: int) -> onnx.ModelPro
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-def _profile(
-    pictures: Sequence[NDArray[np.uint8]],
-    logits: NDArray[np.float32],
-    embedding: NDArray[np.float32],
-    true: NDArray[np.int64],
-) -> ReferenceProfile:
-    described = [describe(Image.fromarray(picture)) for picture in pictures]
-    columns = {name: np.array([each[name] for each in described]) for name in DESCRIPTORS}
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities = powers / powers.sum(axis=1, keepdims=True)
-    columns["confidence"] = outputs.confidence(probabilities)
-    columns["entropy"] = outputs.entropy(probabilities)
-    columns["margin"] = outputs.margin(probabilities)
-    return ReferenceProfile(columns, logits.argmax(axis=1), embedding, true)
 
 
 def _reference(

@@ -114,7 +114,9 @@ def tiny_bundle(
     members: dict[str, bytes | Path] = {
         files.MODEL: tiny_model(labels, size=size, seed=seed, confuse=confuse).SerializeToString(),
         files.SENTINELS: sentinels.save(Sentinels(inputs[:n], logits[:n])),
-        files.PROFILE: profile.save(_profile(drawn, logits, embedding)),
+        files.PROFILE: profile.save(
+            profile_of(drawn, logits, embedding, np.arange(len(drawn)) % len(labels))
+        ),
         files.ORIGINALS: originals.save(originals.make([_png(image) for image in drawn], recipe)),
         files.WEIGHTS: safetensors.numpy.save(weights),
         files.CONFIG: json.dumps({"architecture": "tests/mean-colour"}).encode(),
@@ -244,9 +246,13 @@ def _forward(
     return logits.astype(np.float32), embedding.astype(np.float32)
 
 
-def _profile(
-    drawn: list[NDArray[np.uint8]], logits: NDArray[np.float32], embedding: NDArray[np.float32]
+def profile_of(
+    drawn: Sequence[NDArray[np.uint8]],
+    logits: NDArray[np.float32],
+    embedding: NDArray[np.float32],
+    true: NDArray[np.int64],
 ) -> ReferenceProfile:
+    """Return the reference profile of pictures, of what was said of them, and of what is true."""
     described = [describe(image) for image in drawn]
     columns = {name: np.array([each[name] for each in described]) for name in DESCRIPTORS}
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -254,7 +260,6 @@ def _profile(
     columns["confidence"] = outputs.confidence(probabilities)
     columns["entropy"] = outputs.entropy(probabilities)
     columns["margin"] = outputs.margin(probabilities)
-    true = np.arange(len(drawn)) % logits.shape[1]
     return ReferenceProfile(columns, logits.argmax(axis=1), embedding, true)
 
 

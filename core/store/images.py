@@ -141,43 +141,35 @@ _QUANTILES = sa.text("""
       FROM images
 """)
 
+# What this version was trained or tuned on, and what it was already judged on, says nothing new.
+_MAY_BE_DRAWN = """
+          FROM images i
+         WHERE i.label = ANY(:labels)
+           AND (i.captured_at IS NULL OR i.captured_at < :before)
+           AND (i.split = 'test' OR i.added_at > :snapshot_at)
+           AND NOT EXISTS (SELECT 1
+                             FROM validation_results r
+                            WHERE r.version = :version
+                              AND r.image = i.id)
+"""
+
 # Freshest day first, so that today's pictures judge today; inside a day the order is a hash of
-# (salt, digest): random, yet the same whenever the draw is repeated. What this version was trained
-# or tuned on, and what it was already judged on, says nothing new.
-_DRAW = sa.text("""
+# (salt, digest): random, yet the same whenever the draw is repeated.
+_DRAW = sa.text(f"""
     SELECT id, uri, sha256, label, split
       FROM (SELECT i.id, i.uri, i.sha256, i.label, i.split,
                    row_number() OVER (PARTITION BY i.label
                        ORDER BY date_trunc('day', i.captured_at AT TIME ZONE 'UTC')
                                     DESC NULLS LAST,
                                 md5(:salt || i.sha256)) AS place
-              FROM images i
-             WHERE i.label = ANY(:labels)
-               AND (i.captured_at IS NULL OR i.captured_at < :before)
-               AND (i.split = 'test' OR i.added_at > :snapshot_at)
-               AND NOT EXISTS (SELECT 1
-                                 FROM validation_results r
-                                WHERE r.version = :version
-                                  AND r.image = i.id)) AS ordered
+            {_MAY_BE_DRAWN}) AS ordered
       JOIN unnest(CAST(:labels AS text[]), CAST(:quotas AS bigint[])) AS wanted (name, quota)
         ON wanted.name = label
      WHERE place <= quota
      ORDER BY label, place
-""")
+""")  # noqa: S608 - put together from constants
 
-# The same images as those that may be drawn.
-_FRESH = sa.text("""
-    SELECT i.label, count(*) AS n
-      FROM images i
-     WHERE i.label = ANY(:labels)
-       AND (i.captured_at IS NULL OR i.captured_at < :before)
-       AND (i.split = 'test' OR i.added_at > :snapshot_at)
-       AND NOT EXISTS (SELECT 1
-                         FROM validation_results r
-                        WHERE r.version = :version
-                          AND r.image = i.id)
-     GROUP BY i.label
-""")
+_FRESH = sa.text(f"SELECT i.label, count(*) AS n {_MAY_BE_DRAWN} GROUP BY i.label")
 
 _KNOWN = sa.text("SELECT id, sha256, label, split, uri FROM images WHERE sha256 = ANY(:digests)")
 
