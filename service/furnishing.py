@@ -174,12 +174,8 @@ def furnish(
     )
     bodies = BodyBudget(settings.max_inflight_bytes)
     metrics.watch("weakspot_bodies_bytes", "Bytes of requests held in memory.", bodies.__len__)
-    metrics.watch("weakspot_log_queue_length", "Predictions waiting to be written.", log.__len__)
-    metrics.watch("weakspot_spool_bytes", "Size of the spool.", lambda: spool.size if spool else 0)
-    metrics.watch(
-        "weakspot_postgres_away", "1 while predictions go to the spool.", lambda: bool(store.away)
-    )
     metrics.watch("weakspot_images_inside", "Images being answered.", predictor.__len__)
+    _watch_log(metrics, log, store, spool)
     if link:
         link.on_kept = idempotency.hear
         # What several fronts may know of one segment is counted once, by the engine process.
@@ -208,6 +204,15 @@ def furnish(
         upkeep=room.upkeep if room else None,
         metrics=metrics,
         link=link,
+    )
+
+
+def _watch_log(metrics: Metrics, log: PredictionLog, store: LogStore, spool: Spool | None) -> None:
+    """Show how much waits to be written, and where it goes."""
+    metrics.watch("weakspot_log_queue_length", "Predictions waiting to be written.", log.__len__)
+    metrics.watch("weakspot_spool_bytes", "Size of the spool.", lambda: spool.size if spool else 0)
+    metrics.watch(
+        "weakspot_postgres_away", "1 while predictions go to the spool.", lambda: bool(store.away)
     )
 
 

@@ -18,9 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core.bundle import files
-from core.store import registry
-from core.store.database import open_database, transaction
-from core.store.registry import Version
+from core.store.database import open_database
+from tests.pool import admit
 
 ROOT = Path(__file__).resolve().parents[3]
 APPS = Path(__file__).parent / "apps"
@@ -124,26 +123,8 @@ def prepare_home(home: Path, bundle: Path) -> None:
     manifest = files.read_manifest(bundle)
     folder = home / "bundles" / manifest.version
     shutil.copytree(bundle, folder)
-    now = datetime.now(UTC)
-    version = Version(
-        version=manifest.version,
-        number=1,
-        name=manifest.name,
-        uri=str(folder),
-        digest=files.digest(folder),
-        labels=list(manifest.labels),
-        parent=None,
-        snapshot=manifest.snapshot,
-        snapshot_at=now,
-        metrics=manifest.metrics,
-        reference=manifest.reference,
-        config={},
-        code_version="bench",
-        created_at=now,
-    )
-    with open_database(None, home / "postgres") as engine, transaction(engine) as connection:
-        registry.register(connection, version)
-        registry.promote(connection, version.version, now=now, by="bench", reason="bench")
+    with open_database(None, home / "postgres") as engine:
+        admit(engine, folder, promoted_at=datetime.now(UTC))
 
 
 def count_logged(home: Path) -> int:
