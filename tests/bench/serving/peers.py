@@ -153,7 +153,7 @@ def engine_of(running: Running) -> str:
 
 @contextmanager
 def _started(
-    words: list[str | Path],
+    words: Sequence[str | Path],
     port: int,
     ready: str,
     bundle: Path,
