@@ -2,13 +2,15 @@
 
 Near-duplicates are right or wrong together, so a bet on each of them as if it stood alone
 is far too sure of itself: a correlation of 0.1 within a day turns 0.03 false alarms a month
-into 42. A group of n images with k right answers is one bet instead,
+into 42. A group of n images with k right answers is one bet instead, the mean of its images'
+own bets on the same alternative q,
 
-    L = 1 + lambda (r - k/n),    0 < lambda < 1 / (1 - r),
+    L = k/n q/r + (1 - k/n) (1 - q)/(1 - r) = 1 + lambda (r - k/n),   lambda = (r - q)/(r (1 - r)),
 
 whose expectation is 1 at most whenever the group's expected share is r or more, however its
-images depend on each other. Groups are independent given the past. What it costs is power;
-so the estimated correlation decides which bet is used.
+images depend on each other. A group of one is the bet of core.stats.evidence. Groups are
+independent given the past. What it costs is power; so the estimated correlation decides which
+bet is used.
 
 References:
     Waudby-Smith, Ramdas (2024), Estimating Means of Bounded Random Variables by Betting.
@@ -16,20 +18,18 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.errors import StatisticsError
 from core.stats.counts import checked_counts, whole_numbers
-from core.stats.evidence import advance, checked_levels
+from core.stats.evidence import RATIOS, advance, checked_levels, checked_ratios, weights_of
 
-# Stakes: the smallest for a slight drop over weeks, the largest for a broken class in days.
-STAKES = (0.5, 1.0, 2.0, 4.0, 8.0, 14.0, 19.0)
-# A group of ten says little, so most goes to the stakes that win on drops worth an alarm; see
-# docs/adr/0017-weights-of-the-alternatives.md.
-STAKE_WEIGHTS = (1 / 48, 1 / 48, 2 / 48, 4 / 48, 28 / 48, 10 / 48, 2 / 48)
-# No stake risks more than this share of what a group without a mistake would lose.
-_LARGEST_RISK = 0.95
+# Of the alternatives of core.stats.evidence. A group of ten says little, so most goes to those
+# that win on drops worth an alarm; see docs/adr/0017-weights-of-the-alternatives.md.
+GROUP_WEIGHTS = (1 / 48, 1 / 48, 2 / 48, 3 / 48, 8 / 48, 20 / 48, 10 / 48, 3 / 48)
 # Above this correlation images of a group are one bet.
 MOST_CORRELATION = 0.02
 
@@ -38,6 +38,7 @@ def day_bet_step(
     log_m: NDArray[np.float64],
     groups: tuple[ArrayLike, ArrayLike, ArrayLike],
     reference: NDArray[np.float64],
+    ratios: Sequence[float] = RATIOS,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return log M after one more day of groups, and the evidence E against "p >= reference".
 
@@ -46,32 +47,38 @@ def day_bet_step(
     last bit.
 
     Args:
-        log_m: Logarithms of M_g, shape (K, G) with one alternative for each of STAKES.
+        log_m: Logarithms of M_g, shape (K, G).
         groups: Of each group of the day the class it belongs to (0 to K - 1), its right
             answers and its images (at least 1), each of shape (groups,). An image that
             belongs to nobody is a group of one. A class may have none.
         reference: Accuracies r of the null, shape (K,), inside (0, 1).
+        ratios: The alternatives as shares of r, shape (G,), inside (0, 1).
 
     Raises:
         StatisticsError: A count is impossible, a group is empty, or a shape does not fit.
     """
-    null = checked_levels(reference)
+    null, grid = checked_levels(reference), checked_ratios(ratios)
     owner, k, n = _checked_groups(groups, null.size)
-    if log_m.shape != (null.size, len(STAKES)):
+    if log_m.shape != (null.size, grid.size):
         raise StatisticsError(
             f"a state of shape {log_m.shape} does not fit {null.size} classes"
-            f" and {len(STAKES)} stakes"
+            f" and {grid.size} alternatives"
         )
     # Sums of floats depend on their order, so the groups are put into one that is their own.
     order = np.lexsort((k, n, owner))
     owner, k, n = owner[order], k[order], n[order]
-    level = null[owner][:, None]
-    stakes = np.minimum(STAKES, _LARGEST_RISK / (1 - level))
-    won = np.log1p(stakes * (level - (k / n)[:, None]))
+    level, share = null[owner][:, None], (k / n)[:, None]
+    lost = (1 - level * grid) / (1 - level)
+    won = np.log(share * grid + (1 - share) * lost)
     factor = np.zeros(log_m.shape)
     np.add.at(factor, owner, won)
     touched = np.bincount(owner, minlength=null.size) > 0
-    return advance(log_m, factor, touched, np.array(STAKE_WEIGHTS))
+    return advance(log_m, factor, touched, group_weights_of(ratios))
+
+
+def group_weights_of(ratios: Sequence[float]) -> NDArray[np.float64]:
+    """Return the share of each alternative where groups are bets, together 1, shape (G,)."""
+    return np.array(GROUP_WEIGHTS) if tuple(ratios) == RATIOS else weights_of(ratios)
 
 
 def intraclass_correlation(correct: ArrayLike, total: ArrayLike, stratum: ArrayLike) -> float:

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 
 from core.stats.allocation import allocate
-from core.stats.day_bet import STAKES, day_bet_step, needs_day_bet
+from core.stats.day_bet import day_bet_step, needs_day_bet
 from core.stats.evidence import RATIOS, alarm_threshold, empty_log_m, step
 from core.stats.pooled import POOLED_RATIOS, pooled_reference, split_budget
 from core.stats.proportions import reference_levels
@@ -148,10 +148,9 @@ class _Block:
         self._truth = true_accuracies(plan, shape, rng)
         self.reference, self._pools = self._held_to(shape)
         self.dropped = rng.integers(plan.classes, size=runs)
-        alternatives = STAKES if day_bet else RATIOS
-        self._log_m = empty_log_m(runs * plan.classes, alternatives)
+        self._log_m = empty_log_m(runs * plan.classes)
         self._evidence = np.zeros(shape)
-        self._pooled_log_m = empty_log_m(runs, STAKES if day_bet else POOLED_RATIOS)
+        self._pooled_log_m = empty_log_m(runs, POOLED_RATIOS)
         pooled_budget = split_budget(plan.budget, plan.classes).pooled
         self._pooled_threshold = alarm_threshold(1, pooled_budget) if pooled_budget else math.inf
         self.pooled_alarms = 0
@@ -197,7 +196,7 @@ class _Block:
         if not self._day_bet:
             return step(log_m, k, n, null, ratios)
         seen = np.flatnonzero(n)
-        return day_bet_step(log_m, (seen, k[seen], n[seen]), null)
+        return day_bet_step(log_m, (seen, k[seen], n[seen]), null, ratios)
 
     def _held_to(
         self, shape: tuple[int, int]

@@ -6,17 +6,16 @@ from scipy.stats import betabinom, binom
 
 from core.errors import StatisticsError
 from core.stats.day_bet import (
-    STAKE_WEIGHTS,
-    STAKES,
+    GROUP_WEIGHTS,
     day_bet_step,
     intraclass_correlation,
     needs_day_bet,
 )
-from core.stats.evidence import empty_log_m, evidence_of
+from core.stats.evidence import RATIOS, empty_log_m, evidence_of, step
 
 levels = st.floats(0.02, 0.995, allow_subnormal=False)
 states = st.lists(
-    st.floats(-50, 12, allow_subnormal=False), min_size=len(STAKES), max_size=len(STAKES)
+    st.floats(-50, 12, allow_subnormal=False), min_size=len(RATIOS), max_size=len(RATIOS)
 )
 
 
@@ -45,11 +44,12 @@ class TestDayBetStep:
 
     def test_agrees_with_the_formula_written_out(self):
         """M <- (M + 1) prod (1 + lambda (r - k/n)), in plain floats."""
-        log_m, evidence = advance(empty_log_m(1, STAKES), [(0, 7, 10), (0, 3, 3)], np.array([0.95]))
-        m = [(1 + s * (0.95 - 0.7)) * (1 + s * (0.95 - 1)) for s in STAKES]
+        log_m, evidence = advance(empty_log_m(1), [(0, 7, 10), (0, 3, 3)], np.array([0.95]))
+        stakes = [(1 - ratio) / 0.05 for ratio in RATIOS]
+        m = [(1 + s * (0.95 - 0.7)) * (1 + s * (0.95 - 1)) for s in stakes]
 
         assert np.exp(log_m[0]) == pytest.approx(m)
-        assert evidence[0] == pytest.approx(np.dot(m, STAKE_WEIGHTS))
+        assert evidence[0] == pytest.approx(np.dot(m, GROUP_WEIGHTS))
 
     @settings(deadline=None)
     @given(
@@ -65,7 +65,7 @@ class TestDayBetStep:
         rows = [(k, k, n) for k in range(n + 1)]
         _, evidence = advance(np.tile(log_m, (n + 1, 1)), rows, np.full(n + 1, level))
         chances = betabinom.pmf(np.arange(n + 1), n, p * strength, (1 - p) * strength)
-        before = evidence_of(np.array([log_m]), np.array(STAKE_WEIGHTS))[0]
+        before = evidence_of(np.array([log_m]), np.array(GROUP_WEIGHTS))[0]
 
         assert chances @ evidence <= (before + 1) * (1 + 1e-6)
 
@@ -73,7 +73,7 @@ class TestDayBetStep:
     def test_is_a_fair_bet_at_the_reference_itself(self, n, level):
         """Nothing is given away for independent images either."""
         rows = [(k, k, n) for k in range(n + 1)]
-        _, evidence = advance(empty_log_m(n + 1, STAKES), rows, np.full(n + 1, level))
+        _, evidence = advance(empty_log_m(n + 1), rows, np.full(n + 1, level))
 
         assert binom.pmf(np.arange(n + 1), n, level) @ evidence == pytest.approx(1)
 
@@ -82,7 +82,7 @@ class TestDayBetStep:
         """Late labels and replays must give the same bits."""
         mixed = rows.tolist()
         shuffler.shuffle(mixed)
-        before, reference = empty_log_m(3, STAKES), np.array([0.9, 0.5, 0.99])
+        before, reference = empty_log_m(3), np.array([0.9, 0.5, 0.99])
 
         ours, theirs = advance(before, rows, reference), advance(before, mixed, reference)
 
@@ -92,7 +92,7 @@ class TestDayBetStep:
     @given(days_of_groups())
     def test_leaves_classes_without_groups_untouched_and_stays_finite(self, rows):
         """Absent classes have no news; a million images are no infinity."""
-        before = np.vstack([np.full(len(STAKES), 1.5)] * 3)
+        before = np.vstack([np.full(len(RATIOS), 1.5)] * 3)
 
         after, evidence = advance(before, rows, np.array([0.9, 0.5, 0.99]))
 
@@ -105,12 +105,23 @@ class TestDayBetStep:
     def test_refuses_impossible_groups(self, row):
         """A group of nobody, or of a class that is not there, is a join gone wrong."""
         with pytest.raises(StatisticsError):
-            advance(empty_log_m(1, STAKES), [row], np.array([0.9]))
+            advance(empty_log_m(1), [row], np.array([0.9]))
+
+    @given(st.integers(0, 40), st.integers(0, 40), levels)
+    def test_is_the_bet_on_images_where_nobody_belongs_together(self, right, wrong, level):
+        """A group of one is an image, so a model without sessions loses nothing but weights."""
+        rows = [(0, 1, 1)] * right + [(0, 0, 1)] * wrong
+        reference = np.array([level])
+
+        in_groups, _ = advance(empty_log_m(1), rows, reference)
+        alone, _ = step(empty_log_m(1), [right], [right + wrong], reference)
+
+        assert in_groups == pytest.approx(alone, rel=1e-9, abs=1e-9)
 
     def test_refuses_a_state_of_other_alternatives(self):
-        """The single-image bet's memory means something else."""
-        with pytest.raises(StatisticsError, match="stakes"):
-            advance(empty_log_m(1), [(0, 5, 10)], np.array([0.9]))
+        """The pooled detector's memory means something else."""
+        with pytest.raises(StatisticsError, match="alternatives"):
+            advance(empty_log_m(1, (0.99, 0.5)), [(0, 5, 10)], np.array([0.9]))
 
 
 class TestIntraclassCorrelation:
