@@ -171,7 +171,7 @@ class MonitorSettings(BaseSettings):
     hour_utc: int = Field(2, ge=0, le=23, description="Hour at which the day before is examined.")
     per_class: int = Field(10, ge=1, description="Labelled images drawn per class and day.")
     adaptive: bool = Field(
-        False, description="Half of them evenly, half to the classes with the most evidence."
+        True, description="Half of them evenly, half to the classes with the most evidence."
     )
     alarm_budget: float = Field(
         0.3, gt=0, description="False class-alarms allowed per 30 days, whole model."

@@ -62,7 +62,13 @@ class Facts:
 
 
 def follow(
-    connection: Connection, decisions: Decisions, judged: Judged, *, version: str, now: datetime
+    connection: Connection,
+    decisions: Decisions,
+    judged: Judged,
+    *,
+    version: str,
+    now: datetime,
+    also: Sequence[News] = (),
 ) -> list[NewAlert]:
     """Let alerts follow the flags, and put what is news into the outbox as one message.
 
@@ -72,6 +78,7 @@ def follow(
         judged: What was decided on.
         version: The version judged.
         now: The present moment.
+        also: Other news of the day, for the same message.
 
     Returns:
         What the new alerts say; tell it to the log when it is committed.
@@ -95,6 +102,7 @@ def follow(
     news = [News("opened", each) for each in alerts.of_flags(connection, sorted(opened))]
     news += [News("worsened", each) for each in worse]
     news += [News("resolved", each) for each in alerts.of_flags(connection, over)]
+    news += also
     # Of what opens and closes within one replay nobody has to hear.
     brief = opened.intersection(over)
     telling.tell(connection, [each for each in news if each.alert.flag not in brief], now=now)

@@ -10,15 +10,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.store import class_state
-from monitor import alerting, changes, flagging, shadow, standards
+from core.store import class_state, model_days
+from monitor import alerting, changes, flagging, shadow, standards, whole
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
     from sqlalchemy import Connection
 
-    from core.store.alerts import NewAlert
+    from core.store.alerts import Alert, NewAlert
     from core.store.registry import Version
     from monitor.changes import Changed
     from monitor.flagging import Decisions
@@ -41,7 +41,7 @@ class Ruling:
 
     judged: Judged
     decisions: Decisions
-    told: list[NewAlert]
+    told: list[NewAlert | Alert]
     changed: list[Changed]
 
 
@@ -70,7 +70,9 @@ def judge(  # noqa: PLR0913 - whose counts, by which rules, and who asks
     name = version.version
     class_state.lock(connection, name)
     before = class_state.from_day(connection, name, first)
+    before_whole = model_days.from_day(connection, name, first)
     class_state.forget(connection, name, first)
+    model_days.forget(connection, name, first)
     with step("rules"):
         judged = standards.judge(connection, version, first, options)
     with step("shadow"):
@@ -80,11 +82,16 @@ def judge(  # noqa: PLR0913 - whose counts, by which rules, and who asks
             connection, name, judged.verdicts, judged.first.levels, now=now, on_days=judged.levels
         )
     with step("alerts"):
-        told = alerting.follow(connection, decisions, judged, version=name, now=now)
+        overall = whole.follow(connection, version, judged.verdicts, now=now)
+        told: list[NewAlert | Alert] = [
+            *alerting.follow(connection, decisions, judged, version=name, now=now, also=overall)
+        ]
+        told += [each.alert for each in overall if each.change == "opened"]
     changed: list[Changed] = []
     if before:
         after = class_state.from_day(connection, name, first)
         changed = changes.between(connection, before, after, decisions)
+        changed += whole.changed(before_whole, model_days.from_day(connection, name, first))
         changes.record(connection, changed, now=now, by=by)
     return Ruling(judged, decisions, told, changed)
 

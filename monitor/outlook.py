@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.stats.evidence import alarm_threshold, empty_log_m, step
+from core.stats.evidence import empty_log_m, step
 from core.stats.how_soon import DROPS, days_to_notice, labels_for_wish
-from core.stats.pooled import POOLED_RATIOS, pooled_reference, split_budget
 from core.stats.proportions import posterior_means
 from core.stats.weak_list import EPOCH_DAYS, FALSE_SHARE, weak_list
-from core.store import class_days
+from core.store import class_days, model_days
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,17 +37,27 @@ _EARLIEST = date(1970, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Pooled:
-    """All classes together, since the epoch began: held to what, and the evidence of a drop.
+    """All classes together: held to what, and the evidence of a drop.
 
     Attributes:
-        reference: Accuracy that the last examined day's mix of images is held to.
-        evidence: Evidence at the end of that day.
-        threshold: Evidence that would be an alarm, at a fifth of the alarm budget.
+        n: Labelled images of the last examined day.
+        correct: How many of them were answered right.
+        reference: Accuracy that this day's mix of images is held to.
+        evidence: Evidence at its end.
+        threshold: Evidence that is an alarm, at a fifth of the alarm budget.
+        since_alarm: Whether an alarm was raised and recovery has not been shown yet.
+        correlation: How alike images that belong together were in the month before.
+        one_bet_a_group: Whether such images were one bet.
     """
 
+    n: int
+    correct: int
     reference: float
     evidence: float
     threshold: float
+    since_alarm: bool
+    correlation: float
+    one_bet_a_group: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +115,7 @@ def outlook(
     epoch = begun + timedelta(days=(day - begun).days // EPOCH_DAYS * EPOCH_DAYS)
     counts = _counts_by_day(connection, version.version, labels, epoch, day)
     weak = tuple(labels[i] for i in _below_floor(counts, floor))
-    pooled = _pooled(counts, version, held_to)
+    pooled = _pooled(connection, version.version, day)
     return Outlook(labels, rate, np.array(days), wish, weak, pooled)
 
 
@@ -122,18 +131,20 @@ def _below_floor(counts: list[NDArray[np.int64]], floor: float) -> NDArray[np.in
     return weak_list(evidence, correct, total, FALSE_SHARE)
 
 
-def _pooled(counts: list[NDArray[np.int64]], version: Version, held_to: Levels) -> Pooled | None:
-    correct, total = _reference_counts(version, held_to)
-    budget = split_budget(30 * len(held_to.labels) / held_to.threshold, len(held_to.labels))
-    if not counts or not total.any() or not budget.pooled:
+def _pooled(connection: Connection, version: str, day: date) -> Pooled | None:
+    whole = model_days.at(connection, version, day)
+    if whole is None or whole.reference is None or whole.threshold is None:
         return None
-    reference = pooled_reference(correct, total)
-    log_m, evidence, level = empty_log_m(1, POOLED_RATIOS), np.zeros(1), math.nan
-    for right, images in counts:
-        level = float(reference.level(images))
-        whole = [right.sum()], [images.sum()]
-        log_m, evidence = step(log_m, *whole, np.array([level]), POOLED_RATIOS)
-    return Pooled(level, float(evidence[0]), alarm_threshold(1, budget.pooled))
+    return Pooled(
+        n=whole.n,
+        correct=whole.correct,
+        reference=whole.reference,
+        evidence=whole.evidence,
+        threshold=whole.threshold,
+        since_alarm=bool(whole.recovery_log_m),
+        correlation=whole.correlation,
+        one_bet_a_group=whole.grouped,
+    )
 
 
 def _reference_counts(

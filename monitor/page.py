@@ -32,7 +32,7 @@ class MonitorOptions:
     """What the owner may choose; the fields are those of MonitorSettings, where each is told."""
 
     per_class: int = 10
-    adaptive: bool = False
+    adaptive: bool = True
     alarm_budget: float = 0.3
     floor: float = 0.80
     drift_rows: int = 5_000

@@ -13,24 +13,22 @@ A new version starts from nothing. Nothing is decided here about flags; see moni
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.stats.evidence import (
-    RATIOS_UP,
-    alarm_threshold,
-    empty_log_m,
-    recovery_step,
-    step,
-)
+from core.stats.day_bet import Answers, bet, bet_on_recovery, changed_bet, needs_day_bet
+from core.stats.evidence import RATIOS, RATIOS_UP, alarm_threshold, empty_log_m, step
 from core.stats.proportions import recovery_levels, reference_levels
 from core.stats.sequential import RECOVERY_THRESHOLD
-from core.store import class_days, class_state
+from core.store import class_days, class_state, model_days
 from core.store.class_state import ClassState
+from monitor import pool
+from monitor.likeness import Likeness, groups_of
+from monitor.pool import Today
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +37,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from core.store.class_days import ClassDay
+    from core.store.model_days import ModelDay
     from core.store.registry import Version
+    from monitor.pool import Pool
 
 # With fewer reference images than this, the reference is told to be uncertain.
 CERTAIN_REFERENCE = 200
@@ -55,6 +55,7 @@ class Levels:
         images: Reference images behind it, shape (K,).
         recovery: Accuracy that must be exceeded again, shape (K,).
         threshold: Evidence that raises an alarm.
+        pool: What all of them are held to together; None where that is not asked.
     """
 
     labels: tuple[str, ...]
@@ -62,6 +63,7 @@ class Levels:
     images: NDArray[np.int64]
     recovery: NDArray[np.float64]
     threshold: float
+    pool: Pool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,12 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one day said: evidence of the classes that raised an alarm, and who recovered."""
+    """What one day said: evidence of the classes that raised an alarm, who recovered, the whole."""
 
     day: date
     alarms: dict[str, float]
     recovered: frozenset[str]
+    whole: ModelDay
 
 
 def levels(version: Version, *, budget: float, floor: float) -> Levels:
@@ -126,19 +129,32 @@ def replay(connection: Connection, version: str, first: date, held_to: Levels) -
     """
     class_state.lock(connection, version)
     memory = _remembered(class_state.before(connection, version, first), held_to.labels)
+    whole = model_days.before(connection, version, first)
+    likeness = Likeness.before(connection, version, first)
     verdicts: list[Verdict] = []
-    rows = class_days.of_version(connection, version, first)
-    for day, group in groupby(rows, key=lambda row: row.day):
-        correct, total = _counts(list(group), held_to.labels)
+    days = class_days.of_version(connection, version, first)
+    for day, group in groupby(days, key=lambda row: row.day):
+        rows = list(group)
+        correlation = likeness.correlation(day)
+        answers = _answers(rows, held_to.labels, in_groups=needs_day_bet(correlation))
         left = class_state.left_by_others(connection, version, after=memory.day, day=day)
         restart = np.array([label in left for label in held_to.labels])
-        memory, alarm, recovered = next_day(memory, held_to, (correct, total), restart, day)
+        memory = _for_bet(memory, answers, whole)
+        memory, alarm, recovered = next_day(memory, held_to, answers, restart, day)
         class_state.write(connection, _states(day, memory, held_to, version, (alarm, recovered)))
+        left_whole = model_days.left_by_others(
+            connection, version, after=whole.day if whole else None, day=day
+        )
+        today = Today(day, version, correlation, left_whole)
+        whole = pool.next_day(whole, held_to.pool, answers, memory.armed, today)
+        model_days.write(connection, [whole])
+        likeness.add(rows)
         verdicts.append(
             Verdict(
                 day,
                 {held_to.labels[i]: float(memory.evidence[i]) for i in np.flatnonzero(alarm)},
                 frozenset(held_to.labels[i] for i in np.flatnonzero(recovered)),
+                whole,
             )
         )
     return verdicts
@@ -147,7 +163,7 @@ def replay(connection: Connection, version: str, first: date, held_to: Levels) -
 def next_day(
     memory: Memory,
     held_to: Levels,
-    counts: tuple[NDArray[np.int64], NDArray[np.int64]],
+    answers: Answers,
     restart: NDArray[np.bool_],
     day: date,
 ) -> tuple[Memory, NDArray[np.bool_], NDArray[np.bool_]]:
@@ -156,19 +172,20 @@ def next_day(
     Args:
         memory: What was remembered before it.
         held_to: What the classes are held to.
-        counts: Right answers and images of the day, each of shape (K,).
+        answers: The day's answers.
         restart: Classes that have something to recover from since the day before, (K,).
         day: The day.
     """
-    correct, total = counts
-    touched = total > 0
-    log_m, evidence = step(memory.log_m, correct, total, held_to.reference)
+    touched = answers.total > 0
+    log_m, evidence = bet(memory.log_m, answers, held_to.reference)
     alarm = touched & (evidence >= held_to.threshold)
     armed = memory.armed | restart
     upward = np.where(restart[:, None], -np.inf, memory.recovery_log_m)
-    stepped, shown = recovery_step(upward, correct, total, held_to.recovery)
+    stepped, shown = bet_on_recovery(upward, answers, held_to.recovery)
     counted = armed & touched
-    recovered = counted & (shown >= RECOVERY_THRESHOLD) & ~alarm
+    # One good day is not enough, however many images it has.
+    begun = np.isfinite(upward).all(axis=1)
+    recovered = counted & begun & (shown >= RECOVERY_THRESHOLD) & ~alarm
     over = alarm | recovered
     kept = np.where(armed & ~restart, memory.recovery_evidence, 0.0)
     gap = (day - memory.day).days if memory.day else 1
@@ -201,7 +218,11 @@ def nothing_remembered(classes: int) -> Memory:
     )
 
 
-def change_day(days: Sequence[ClassDay], reference: float) -> date:
+def change_day(
+    days: Sequence[ClassDay] | Sequence[ModelDay],
+    reference: float | Sequence[float],
+    ratios: Sequence[float] = RATIOS,
+) -> date:
     """Return the day on which a class most likely sank: the one whose bet would have won most.
 
     For a change on day s the likelihood ratio of the days since is the mean over the grid of
@@ -209,25 +230,36 @@ def change_day(days: Sequence[ClassDay], reference: float) -> date:
     names the day. It is an estimate: a mild drop is dated to within some days.
 
     Args:
-        days: The class's days since its detector last began, in order; the last has images.
-        reference: Accuracy it was held to.
+        days: The class's days since its detector last began, in order; the last has images. Or
+            those of the whole.
+        reference: Accuracy it was held to, on all days or on each.
+        ratios: The detector's alternatives.
     """
-    seen = [day for day in days if day.n > 0]
-    correct = np.array([day.correct for day in seen])
-    total = np.array([day.n for day in seen])
+    held_to = np.broadcast_to(np.asarray(reference, dtype=np.float64), len(days))
+    seen = [i for i, day in enumerate(days) if day.n > 0]
+    correct = np.array([days[i].correct for i in seen])
+    total = np.array([days[i].n for i in seen])
     # From an empty state, a step gives the logarithm of L_g for each day, as if it were a class.
-    ratios, _ = step(empty_log_m(len(seen)), correct, total, np.full(len(seen), reference))
-    since = np.cumsum(ratios[::-1], axis=0)[::-1]
-    return seen[int(np.argmax(np.logaddexp.reduce(since, axis=1)))].day
+    log_m = empty_log_m(len(seen), ratios)
+    won, _ = step(log_m, correct, total, held_to[seen], ratios)
+    since = np.cumsum(won[::-1], axis=0)[::-1]
+    return days[seen[int(np.argmax(np.logaddexp.reduce(since, axis=1)))]].day
 
 
-def _counts(
-    rows: list[ClassDay], labels: tuple[str, ...]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _answers(rows: list[ClassDay], labels: tuple[str, ...], *, in_groups: bool) -> Answers:
     by_label = {row.label: row for row in rows}
     found = [by_label.get(label) for label in labels]
     correct = np.array([row.correct if row else 0 for row in found], dtype=np.int64)
-    return correct, np.array([row.n if row else 0 for row in found], dtype=np.int64)
+    total = np.array([row.n if row else 0 for row in found], dtype=np.int64)
+    return Answers(correct, total, groups_of(rows, labels) if in_groups else None)
+
+
+def _for_bet(memory: Memory, answers: Answers, before: ModelDay | None) -> Memory:
+    """Return the memory as today's kind of bet goes on with it."""
+    to_groups = answers.groups is not None
+    if before is None or before.grouped == to_groups:
+        return memory
+    return replace(memory, log_m=changed_bet(memory.log_m, to_groups=to_groups))
 
 
 def _remembered(states: list[ClassState], labels: tuple[str, ...]) -> Memory:

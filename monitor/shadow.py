@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.stats.day_bet import Answers
 from core.stats.rates import poisson_interval
 from core.store import class_days, shadow_days
 from core.store.shadow_days import ShadowDay
@@ -120,7 +121,7 @@ def next_day(
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     correct = rng.binomial(total, held_to.reference)
     nothing = np.zeros(total.size, dtype=np.bool_)
-    after, alarm, _ = rules.next_day(memory, held_to, (correct, total), nothing, day)
+    after, alarm, _ = rules.next_day(memory, held_to, Answers(correct, total), nothing, day)
     return after, int(alarm.sum())
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from core.stats.pooled import split_budget
 from core.store import alert_rules
 from core.store.alert_policy import AlertRules
 from monitor import rules
+from monitor.pool import pool_of
 
 if TYPE_CHECKING:
     from datetime import date
@@ -71,13 +73,15 @@ def rules_on(connection: Connection, day: date | None, options: MonitorOptions) 
 def standard(version: Version, on: AlertRules) -> Standard:
     """Return what the classes of a version are held to by some rules.
 
-    The budget is shared by the classes that are watched: leaving some out makes the others' alarms
-    come earlier, at the same number of false ones.
+    Four fifths of the budget are shared by the classes that are watched: leaving some out makes the
+    others' alarms come earlier, at the same number of false ones. The rest is for all together.
     """
     known = len(version.labels)
     watched = max(1, known - len(set(on.left_out) & set(version.labels)))
-    levels = rules.levels(version, budget=on.budget * known / watched, floor=on.floor)
-    return Standard(levels, watched)
+    share = split_budget(on.budget, watched).classes
+    levels = rules.levels(version, budget=share * known / watched, floor=on.floor)
+    together = pool_of(version, budget=on.budget, left_out=on.left_out)
+    return Standard(replace(levels, pool=together), watched)
 
 
 def judge(connection: Connection, version: Version, first: date, options: MonitorOptions) -> Judged:

@@ -130,7 +130,7 @@ def count(
     low, high = jeffreys(correct, np.array([row.n for row in rows]))
     day, version = validation.day, validation.version
     return [
-        ClassDay(day, version, row.label, row.n, row.correct, row.confused, a, b)
+        ClassDay(day, version, row.label, row.n, row.correct, row.confused, a, b, row.shared)
         for row, a, b in zip(rows, low.tolist(), high.tolist(), strict=True)
     ]
 

@@ -19,19 +19,81 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.errors import StatisticsError
 from core.stats.counts import checked_counts, whole_numbers
-from core.stats.evidence import RATIOS, advance, checked_levels, checked_ratios, weights_of
+from core.stats.evidence import (
+    RATIOS,
+    RATIOS_UP,
+    advance,
+    carried_over,
+    checked_levels,
+    checked_ratios,
+    evidence_of,
+    step,
+    weights_of,
+)
 
 # Of the alternatives of core.stats.evidence. A group of ten says little, so most goes to those
 # that win on drops worth an alarm; see docs/adr/0017-weights-of-the-alternatives.md.
 GROUP_WEIGHTS = (1 / 48, 1 / 48, 2 / 48, 3 / 48, 8 / 48, 20 / 48, 10 / 48, 3 / 48)
 # Above this correlation images of a group are one bet.
 MOST_CORRELATION = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What K classes answered on one day.
+
+    Attributes:
+        correct: Right answers, shape (K,).
+        total: Images, shape (K,).
+        groups: Which images are one bet: for each group its class, right answers and images,
+            each of shape (groups,), together all images of the day. None when each is its own.
+    """
+
+    correct: NDArray[np.int64]
+    total: NDArray[np.int64]
+    groups: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]] | None = None
+
+    def mistakes(self) -> Answers:
+        """Return the same day with wrong and right exchanged, for bets on recovery."""
+        groups = self.groups
+        turned = None if groups is None else (groups[0], groups[2] - groups[1], groups[2])
+        return Answers(self.total - self.correct, self.total, turned)
+
+
+def bet(
+    log_m: NDArray[np.float64],
+    answers: Answers,
+    reference: NDArray[np.float64],
+    ratios: Sequence[float] = RATIOS,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return log M after one more day, and the evidence E against "p >= reference".
+
+    By image or by group, as the answers say; shapes and errors are those of
+    core.stats.evidence.step.
+    """
+    if answers.groups is None:
+        return step(log_m, answers.correct, answers.total, reference, ratios)
+    return day_bet_step(log_m, answers.groups, reference, ratios)
+
+
+def bet_on_recovery(
+    log_m: NDArray[np.float64],
+    answers: Answers,
+    level: NDArray[np.float64],
+    ratios_up: Sequence[float] = RATIOS_UP,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return log M after one more day, and the evidence against "p <= level".
+
+    `bet` on the mistakes, as core.stats.evidence.recovery_step is `step` on them.
+    """
+    return bet(log_m, answers.mistakes(), 1 - checked_levels(level), ratios_up)
 
 
 def day_bet_step(
@@ -79,6 +141,20 @@ def day_bet_step(
 def group_weights_of(ratios: Sequence[float]) -> NDArray[np.float64]:
     """Return the share of each alternative where groups are bets, together 1, shape (G,)."""
     return np.array(GROUP_WEIGHTS) if tuple(ratios) == RATIOS else weights_of(ratios)
+
+
+def changed_bet(log_m: NDArray[np.float64], *, to_groups: bool) -> NDArray[np.float64]:
+    """Return the memory with which a class goes on when its bet changes between two days.
+
+    The alternatives are the same but their weights are not; so that the evidence is no other
+    for the change, every M_g becomes E. Shape (K, G), as `log_m`, for RATIOS.
+
+    Args:
+        log_m: Logarithms of M_g, by the bet so far.
+        to_groups: Whether groups are bets from now on, and images were so far.
+    """
+    weights = weights_of(RATIOS) if to_groups else group_weights_of(RATIOS)
+    return carried_over(evidence_of(log_m, weights), len(RATIOS))
 
 
 def intraclass_correlation(correct: ArrayLike, total: ArrayLike, stratum: ArrayLike) -> float:

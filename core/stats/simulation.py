@@ -17,8 +17,8 @@ import numpy as np
 from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 
 from core.stats.allocation import allocate
-from core.stats.day_bet import day_bet_step, needs_day_bet
-from core.stats.evidence import RATIOS, alarm_threshold, empty_log_m, step
+from core.stats.day_bet import Answers, bet, needs_day_bet
+from core.stats.evidence import RATIOS, alarm_threshold, empty_log_m
 from core.stats.pooled import POOLED_RATIOS, pooled_reference, split_budget
 from core.stats.proportions import reference_levels
 from core.stats.simulated_classes import (
@@ -193,10 +193,9 @@ class _Block:
         null: NDArray[np.float64],
         ratios: tuple[float, ...],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        if not self._day_bet:
-            return step(log_m, k, n, null, ratios)
         seen = np.flatnonzero(n)
-        return day_bet_step(log_m, (seen, k[seen], n[seen]), null, ratios)
+        groups = (seen, k[seen], n[seen]) if self._day_bet else None
+        return bet(log_m, Answers(k, n, groups), null, ratios)
 
     def _held_to(
         self, shape: tuple[int, int]

@@ -25,7 +25,7 @@ from core.store.flags import CHANGE, FlagRow
 
 # `change`: a class has sunk; `monitor`: the monitor speaks of itself; `runtime`: the frozen images
 # get other answers than before; `model`: another bundle lies where the registered one should.
-Kind = Literal["change", "monitor", "runtime", "model"]
+Kind = Literal["change", "monitor", "runtime", "model", "pooled"]
 
 MONITOR: Final = "monitor"
 

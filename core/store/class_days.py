@@ -6,6 +6,7 @@ could not be examined is shown as such, never left out.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from dataclasses import field as dataclass_field
 from datetime import date
 from typing import Any
 
@@ -30,6 +31,7 @@ class ClassDayRow(SQLModel, table=True):
     confused: dict[str, int] = Field(sa_type=_JSON)
     low: float
     high: float
+    shared: list[list[int]] = Field(sa_type=_JSON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class ClassDay:
         confused: The wrong answers: `{predicted label: images}`.
         low: Lower end of the 95 % Jeffreys interval.
         high: Upper end.
+        shared: Images that belong together, a session or near-duplicates: `[images, right]` of
+            each group of two or more. All others stand alone.
     """
 
     day: date
@@ -55,6 +59,7 @@ class ClassDay:
     confused: dict[str, int]
     low: float
     high: float
+    shared: list[list[int]] = dataclass_field(default_factory=list[list[int]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,8 @@ class Confusion:
 # should a day have been examined for two, the later exam is the one that counts.
 _MATRIX = sa.text("""
     SELECT DISTINCT ON (d.day, d.label)
-           d.day, d.version, d.label, d.n, d.correct, d.confused, d.low, d.high
+           d.day, d.version, d.label, d.n, d.correct, d.confused, d.low, d.high,
+           d.shared
       FROM class_days d
       JOIN validations v ON v.day = d.day AND v.version = d.version
      WHERE d.day BETWEEN :first AND :last
@@ -119,12 +125,12 @@ _TALLY = sa.text("""
 """)
 
 _UPSERT = sa.text("""
-    INSERT INTO class_days (day, version, label, n, correct, confused, low, high)
-    VALUES (:day, :version, :label, :n, :correct, :confused, :low, :high)
+    INSERT INTO class_days (day, version, label, n, correct, confused, low, high, shared)
+    VALUES (:day, :version, :label, :n, :correct, :confused, :low, :high, :shared)
         ON CONFLICT (version, day, label) DO UPDATE
        SET n = excluded.n, correct = excluded.correct, confused = excluded.confused,
-           low = excluded.low, high = excluded.high
-""").bindparams(sa.bindparam("confused", type_=JSONB))
+           low = excluded.low, high = excluded.high, shared = excluded.shared
+""").bindparams(sa.bindparam("confused", type_=JSONB), sa.bindparam("shared", type_=JSONB))
 
 
 def write(connection: Connection, rows: Sequence[ClassDay]) -> None:
@@ -139,6 +145,26 @@ def of_version(connection: Connection, version: str, first: date) -> list[ClassD
         col(ClassDayRow.version) == version, col(ClassDayRow.day) >= first
     ).order_by(col(ClassDayRow.day), col(ClassDayRow.label))
     return [ClassDay(*row) for row in connection.execute(statement)]
+
+
+def shared(
+    connection: Connection, version: str, first: date, before: date
+) -> list[tuple[date, str, list[list[int]]]]:
+    """Return (day, label, groups) of a version's days from `first` to the one before `before`.
+
+    In the order of days and labels; classes without groups of two or more are left out.
+    """
+    statement = (
+        sa.select(col(ClassDayRow.day), col(ClassDayRow.label), col(ClassDayRow.shared))
+        .where(
+            col(ClassDayRow.version) == version,
+            col(ClassDayRow.day) >= first,
+            col(ClassDayRow.day) < before,
+            col(ClassDayRow.shared) != sa.text("'[]'::jsonb"),
+        )
+        .order_by(col(ClassDayRow.day), col(ClassDayRow.label))
+    )
+    return [(day, label, groups) for day, label, groups in connection.execute(statement)]
 
 
 def of_day(connection: Connection, day: date, version: str) -> list[ClassDay]:

@@ -169,7 +169,12 @@ _DRAW = sa.text(f"""
      ORDER BY label, place
 """)  # noqa: S608 - put together from constants
 
-_FRESH = sa.text(f"SELECT i.label, count(*) AS n {_MAY_BE_DRAWN} GROUP BY i.label")
+_FRESH = sa.text(f"""
+    SELECT i.label, CASE WHEN CAST(:since AS timestamptz) IS NULL OR count(i.captured_at) = 0
+                         THEN count(*)
+                         ELSE count(*) FILTER (WHERE i.captured_at >= :since) END AS n
+    {_MAY_BE_DRAWN} GROUP BY i.label
+""")
 
 _KNOWN = sa.text("SELECT id, sha256, label, split, uri FROM images WHERE sha256 = ANY(:digests)")
 
@@ -360,16 +365,19 @@ def fresh(
     labels: Sequence[str],
     before: datetime,
     snapshot_at: datetime,
+    since: datetime | None = None,
 ) -> list[int]:
     """Return how many images of each label `draw` could give, in the order of `labels`.
 
-    Arguments are those of `draw`.
+    Arguments are those of `draw`, and `since`: only images taken from then on, except where none
+    of a label's is dated; None for all.
     """
     values = {
         "version": version,
         "labels": list(labels),
         "before": before,
         "snapshot_at": snapshot_at,
+        "since": since,
     }
     counts = {row.label: row.n for row in connection.execute(_FRESH, values)}
     return [counts.get(label, 0) for label in labels]

@@ -5,7 +5,7 @@ pair is the primary key, and a repeated day goes on with the draw that is record
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -137,12 +137,14 @@ class Answers:
         n: Images judged.
         correct: How many were answered right.
         confused: The wrong answers: `{predicted label: images}`.
+        shared: `[images, right]` of each group of two or more that belong together.
     """
 
     label: str
     n: int
     correct: int
     confused: dict[str, int]
+    shared: list[list[int]] = field(default_factory=list[list[int]])
 
 
 _INSERT_RESULT = sa.text("""
@@ -171,6 +173,20 @@ _ANSWERS = sa.text("""
      WHERE validation = :validation AND predicted IS NOT NULL
      GROUP BY label, predicted
      ORDER BY label, predicted
+""")
+
+# Images of one session belong together; without a session, near-duplicates do. Sorted by what they
+# are, not by who they are: the same answers give the same row in whatever order they arrived.
+_SHARED = sa.text("""
+    SELECT label, count(*) AS n, count(*) FILTER (WHERE predicted = label) AS correct
+      FROM (SELECT r.label, r.predicted,
+                   COALESCE('session ' || i.session, 'cluster ' || i.cluster) AS belongs_to
+              FROM validation_results r
+              JOIN images i ON i.id = r.image
+             WHERE r.validation = :validation AND r.predicted IS NOT NULL) AS answered
+     GROUP BY label, belongs_to
+    HAVING count(*) > 1
+     ORDER BY label, n, correct
 """)
 
 # The row as it was is read beside the one that is written, for RETURNING knows only the new label.
@@ -268,12 +284,16 @@ def answers(connection: Connection, validation: Validation) -> dict[str, Answers
     counts: dict[str, dict[str, int]] = {}
     for label, predicted, n in connection.execute(_ANSWERS, {"validation": validation.id}):
         counts.setdefault(label, {})[predicted] = n
+    shared: dict[str, list[list[int]]] = {}
+    for label, n, correct in connection.execute(_SHARED, {"validation": validation.id}):
+        shared.setdefault(label, []).append([n, correct])
     return {
         label: Answers(
             label,
             n=sum(said.values()),
             correct=said.get(label, 0),
             confused={predicted: n for predicted, n in said.items() if predicted != label},
+            shared=shared.get(label, []),
         )
         for label, said in counts.items()
     }

@@ -164,9 +164,9 @@ class TestRulesInForce:
         days.rules(2, left_out=["Cat"])
         days.arrive(2, Dog=0)
 
-        assert self._thresholds(days, 1, 2) == [300, 200]
+        assert self._thresholds(days, 1, 2) == [375, 250]
         (message,) = days.messages()
-        assert "at most 0.3 false alarms in 30 days, over all 2 classes" in message.message["body"]
+        assert "at most 0.24 false alarms in 30 days, over all 2 classes" in message.message["body"]
 
     def test_late_labels_are_judged_by_the_rules_of_their_day(self, days: Days):
         """A budget set today does not change what last week should have said."""
@@ -178,6 +178,6 @@ class TestRulesInForce:
         before = self._thresholds(days, 1, 2, 3, 4)
         days.arrive(1, Cat=0)
 
-        assert before == self._thresholds(days, 1, 2, 3, 4) == [300, 300, 3000, 3000]
+        assert before == self._thresholds(days, 1, 2, 3, 4) == [375, 375, 3750, 3750]
         with transaction(days.engine) as connection:
-            assert [(f.raised_on, f.threshold) for f in flags.latest(connection)] == [(day(1), 300)]
+            assert [(f.raised_on, f.threshold) for f in flags.latest(connection)] == [(day(1), 375)]

@@ -6,10 +6,11 @@ import pytest
 from sqlalchemy import Engine
 
 from core.store import class_days
+from core.store.alert_policy import AlertRules
 from core.store.class_days import ClassDay
 from core.store.database import transaction
 from core.store.registry import Version
-from monitor import rules
+from monitor import rules, standards
 from monitor.outlook import Outlook, outlook
 from tests.pool import day, register
 
@@ -26,7 +27,7 @@ def look(
     engine: Engine, version: Version, counts: dict[str, tuple[int, int]], days: int
 ) -> Outlook:
     """Return the outlook after so many days on which each class had the same counts."""
-    held_to = rules.levels(version, budget=0.3, floor=0.8)
+    held_to = standards.standard(version, AlertRules(budget=0.3, floor=0.8)).levels
     rows = [
         ClassDay(day(number), "v1", label, n, k, {}, 0.0, 1.0)
         for number in range(1, days + 1)
@@ -34,6 +35,7 @@ def look(
     ]
     with transaction(engine) as connection:
         class_days.write(connection, rows)
+        rules.replay(connection, version.version, day(1), held_to)
         return outlook(connection, version, held_to, day(max(days, 1)), floor=0.8)
 
 
@@ -51,15 +53,16 @@ class TestOutlook:
         assert seen.days[2, 0] < seen.days[2, 1] < float("inf")
         assert seen.of_class(2)["days_to_notice"]["35 points"] is None
 
-    def test_lists_the_class_below_the_floor_and_suspects_the_whole(
+    def test_lists_the_class_below_the_floor_and_leaves_it_out_of_the_whole(
         self, engine: Engine, version: Version
     ):
-        """Cat at 30 % weighs on all classes together, too."""
+        """Cat at 30 % has an alarm of its own; the others are as good as ever."""
         seen = look(engine, version, {"Cat": (3, 10), "Dog": (10, 10), "Spider": (10, 10)}, days=9)
 
         assert seen.weak == ("Cat",)
         assert seen.pooled is not None
-        assert seen.pooled.evidence > seen.pooled.threshold
+        assert not seen.pooled.since_alarm
+        assert (seen.pooled.n, seen.pooled.correct) == (20, 20)
 
     def test_has_an_answer_for_a_version_that_was_never_examined(
         self, engine: Engine, version: Version

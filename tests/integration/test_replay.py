@@ -223,7 +223,7 @@ class TestOrder:
         checked = world.ask(health)["self_check"]
         assert (checked["days"], checked["budget"], checked["since"]) == (
             DAYS,
-            pytest.approx(0.3),
+            pytest.approx(0.24),
             str(day(1)),
         )
         assert checked["low"] <= checked["per_30_days"] <= checked["high"]

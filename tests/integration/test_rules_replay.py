@@ -57,7 +57,7 @@ def _states(engine: Engine, version: str = "v1") -> list[ClassState]:
             for number in range(1, DAYS + 1)
             for row in class_state.at(connection, version, day(number))
         ]
-        connection.execute(sa.text("TRUNCATE class_state, class_days"))
+        connection.execute(sa.text("TRUNCATE class_state, class_days, model_days"))
     return found
 
 

@@ -212,11 +212,16 @@ def _health_line(row: dict[str, Any]) -> str:
     )
 
 
-def _pooled_line(pooled: dict[str, float]) -> str:
-    return (
-        f"all classes together: reference {100 * pooled['reference']:.1f} %  "
+def _pooled_line(pooled: dict[str, Any]) -> str:
+    line = (
+        f"all classes together: {pooled['correct']}/{pooled['n']}  "
+        f"reference {100 * pooled['reference']:.1f} %  "
         f"evidence {pooled['evidence']:.3g} of {pooled['threshold']:,.0f}"
     )
+    line += "  WORSE" if pooled["since_alarm"] else ""
+    if pooled["one_bet_a_group"]:
+        line += f"\nimages of a session are one bet: correlation {pooled['correlation']:.2f}"
+    return line
 
 
 def _noticed(days_to_notice: dict[str, float | None]) -> str:

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
+from core.stats.day_bet import Answers
 from core.stats.sequential import RecoveryDetector, SequentialDetector
 from core.store.class_days import ClassDay
 from core.store.registry import Version
@@ -28,7 +29,7 @@ def _live(
     """Return memory, alarms and recoveries after each day of (correct, total)."""
     memory, lived = rules.nothing_remembered(2), []
     for i, (correct, total) in enumerate(days):
-        counts = (np.array(correct), np.array(total))
+        counts = Answers(np.array(correct), np.array(total))
         restart = np.full(2, i == restart_on)
         memory, alarm, back = rules.next_day(
             memory, LEVELS, counts, restart, FIRST + timedelta(days=i)
@@ -90,10 +91,23 @@ class TestNextDay:
         """A missed exam is no excuse: the labels are as old as they are."""
         memory, *_ = _live([([10, 0], [10, 0])])[-1]
         later, *_ = rules.next_day(
-            memory, LEVELS, (np.zeros(2, int), np.zeros(2, int)), NO_ONE, FIRST + timedelta(days=5)
+            memory,
+            LEVELS,
+            Answers(np.zeros(2, int), np.zeros(2, int)),
+            NO_ONE,
+            FIRST + timedelta(5),
         )
 
         assert later.days_without_labels.tolist() == [5, 6]
+
+    @pytest.mark.parametrize("images", [10, 75, 400])
+    def test_never_recovers_on_one_good_day(self, images: int):
+        """The adaptive draw gives a suspect seventy-five images in a day; still it is one day."""
+        days = [([0, 10], [10, 10]), ([images, 10], [images, 10]), ([images, 10], [images, 10])]
+        lived = _live(days)
+
+        back = [recovered[0] for _, _, recovered in lived]
+        assert back == [False, False, images > 10]
 
     def test_an_alarm_begins_anew(self):
         """After an alarm the next one needs its own evidence."""
@@ -166,7 +180,7 @@ class TestManyClasses:
         for _ in range(20):
             memory = rules.nothing_remembered(k)
             for i in range(90):
-                counts = (rng.binomial(10, truth), np.full(k, 10))
+                counts = Answers(rng.binomial(10, truth), np.full(k, 10))
                 memory, alarm, _ = rules.next_day(
                     memory, held_to, counts, np.zeros(k, bool), FIRST + timedelta(days=i)
                 )
