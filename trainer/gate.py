@@ -90,16 +90,22 @@ def shown_well(
 
 
 def shown_worse(
-    gained: ArrayLike, lost: ArrayLike, total: ArrayLike, margin: float
+    gained: ArrayLike, lost: ArrayLike, total: ArrayLike, margin: float, classes: int = 1
 ) -> NDArray[np.bool_]:
-    """Say where the challenger is worse by more than the margin allows.
+    """Say where the challenger is shown to be worse, and a drop of the margin is not ruled out.
 
-    Where it is not shown well, and either the upper bound lies below 0 or the drop measured is
-    the margin or more.
+    Exact one-sided McNemar at 0.05 / classes: among many classes some lose a few images by
+    chance, and one image of twenty is five points.
+
+    Args:
+        gained: Images only the challenger names rightly, any shape.
+        lost: Images only the champion names rightly, the same shape.
+        total: All images n of the class, the same shape, at least 1.
+        margin: The drop to be ruled out, as a share.
+        classes: How many are asked this, at least 1.
     """
-    difference, _ = paired_difference(gained, lost, total)
-    low, high = bounds(gained, lost, total)
-    return (low <= -margin) & ((high < 0) | (difference <= -margin))
+    low, _ = bounds(gained, lost, total)
+    return (low <= -margin) & (mcnemar_exact(lost, gained) <= ALPHA / classes)
 
 
 def examine(  # noqa: PLR0913 - the exam's terms, each fixed beforehand and named by its caller
@@ -118,7 +124,8 @@ def examine(  # noqa: PLR0913 - the exam's terms, each fixed beforehand and name
 
     - promote: every flagged class improves (exact one-sided McNemar, Holm over the flagged,
       adjusted p <= 0.05), every class and the whole are shown well, and it is sound.
-    - refuse: a class or the whole is shown worse, a flagged class had enough disagreeing images
+    - refuse: a class or the whole is shown worse (exact one-sided McNemar, at 0.05 for all classes
+      together and at 0.05 for the whole), a flagged class had enough disagreeing images
       to show a repair (or an improvement by the margin is ruled out) and showed none, or the
       challenger is unsound.
     - more images: nothing is shown to be bad, but something cannot be shown to be good yet.
@@ -230,7 +237,7 @@ def _compare_classes(counts: _Counts, margin: float, flagged: Sequence[str]) -> 
     rates = disagreeing / (counts.n + PRIOR_IMAGES)
     enough = [images_to_show_well(float(q), margin, len(counts.labels)) for q in rates]
     found = [
-        _compare(label, (int(n), int(gained), int(lost)), margin, needed)
+        _compare(label, (int(n), int(gained), int(lost)), margin, needed, len(counts.labels))
         for label, n, gained, lost, needed in zip(
             counts.labels, counts.n, counts.gained, counts.lost, enough, strict=True
         )
@@ -238,24 +245,26 @@ def _compare_classes(counts: _Counts, margin: float, flagged: Sequence[str]) -> 
     return sorted(found, key=lambda each: (each.n == 0, each.difference or 0.0, each.label))
 
 
-def _compare(label: str, counted: tuple[int, int, int], margin: float, enough: int) -> Comparison:
+def _compare(
+    label: str, counted: tuple[int, int, int], margin: float, enough: int, classes: int = 1
+) -> Comparison:
     n, gained, lost = counted
     if n == 0:
         return Comparison(label, 0, 0, 0, None, None, None, None, "unproven", enough)
     difference, error = paired_difference(gained, lost, n)
     low, high = bounds(gained, lost, n)
-    standing = _standing(counted, margin)
+    standing = _standing(counted, margin, classes)
     # With the plan fulfilled and still nothing shown, one image more is the least to ask for.
     missing = max(enough - n, 1) if standing == "unproven" else 0
     numbers = (float(each) for each in (difference, error, low, high))
     return Comparison(label, n, gained, lost, *numbers, verdict=standing, missing=missing)
 
 
-def _standing(counted: tuple[int, int, int], margin: float) -> Standing:
+def _standing(counted: tuple[int, int, int], margin: float, classes: int) -> Standing:
     n, gained, lost = counted
     if shown_well(gained, lost, n, margin):
         return "better" if bounds(gained, lost, n)[0] > 0 else "well"
-    return "worse" if shown_worse(gained, lost, n, margin) else "unproven"
+    return "worse" if shown_worse(gained, lost, n, margin, classes) else "unproven"
 
 
 def _improvements(counts: _Counts, flagged: Sequence[str], margin: float) -> list[Improvement]:
