@@ -1,7 +1,7 @@
 """What people are told: which class, since when, how sure, mistaken for what, and five pictures.
 
-An alert is a row, a line in the log, and a message to whoever hears of it (monitor.telling). A flag
-is told of once when it opens, once more whenever its evidence reaches another power of ten, and
+An alert is a row, a line in the log, and a message to whoever hears of it (core.telling). A flag
+is told of once when it opens, once more whenever its class is shown to be worse than was told, and
 when it closes. The text is plain: class names stand in it as they are, but on one line; whoever
 shows it escapes it for where it is shown.
 """
@@ -13,13 +13,15 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from core import telling
+from core.escaping import one_line
 from core.stats.proportions import jeffreys
-from core.store import alerts, class_days, class_state, validations
+from core.store import alerts, class_days, class_state, validations, worsening
 from core.store.alerts import NewAlert
-from monitor import diagnosis, telling
-from monitor.escaping import one_line
+from core.store.told import Told
+from core.telling import News
+from monitor import diagnosis
 from monitor.rules import CERTAIN_REFERENCE
-from monitor.telling import News
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +29,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from core.store.alerts import Alert
     from core.store.class_days import ClassDay
     from core.store.flags import Flag
     from core.store.validations import WrongImage
+    from monitor.findings import Diagnosis
     from monitor.flagging import Decisions
     from monitor.rules import Levels
     from monitor.standards import Judged
@@ -83,6 +87,9 @@ def follow(
     Returns:
         What the new alerts say; tell it to the log when it is committed.
     """
+    day = judged.verdicts[-1].day if judged.verdicts else None
+    due = diagnosis.to_tell(connection, decisions.opened, version, day)
+    due = [flag for flag in due if flag.label in judged.first.levels.labels]
     told = [
         raise_for(
             connection,
@@ -90,15 +97,18 @@ def follow(
             judged.on(flag.raised_on).levels,
             now=now,
             watched=judged.on(flag.raised_on).watched,
+            # One that the runtime explained until now is explained by what is known today.
+            seen_on=(version, day) if day else None,
         )
-        for flag in decisions.opened
+        for flag in due
     ]
     over = [flag.id for flag in decisions.closed if alerts.resolve(connection, flag.id, now=now)]
     if judged.verdicts:
         states = class_state.at(connection, version, judged.verdicts[-1].day)
-        alerts.note_evidence(connection, {state.label: state.evidence for state in states})
-    opened = {flag.id for flag in decisions.opened}
-    worse = [each for each in alerts.take_worsened(connection) if each.flag not in opened]
+        evidence = {state.label: state.evidence for state in states}
+        worsening.note_evidence(connection, version, judged.verdicts[-1].day, evidence)
+    opened = {flag.id for flag in due}
+    worse = worsening.take_worsened(connection, but=opened)
     news = [News("opened", each) for each in alerts.of_flags(connection, sorted(opened))]
     news += [News("worsened", each) for each in worse]
     news += [News("resolved", each) for each in alerts.of_flags(connection, over)]
@@ -116,8 +126,9 @@ def raise_for(
     *,
     now: datetime,
     watched: int | None = None,
+    seen_on: tuple[str, date] | None = None,
 ) -> NewAlert:
-    """Store the alert of a flag that has just opened, and return what it says.
+    """Store the alert of a flag, and return what it says.
 
     Args:
         connection: Where it is stored.
@@ -125,6 +136,7 @@ def raise_for(
         held_to: What its class is held to.
         now: The present moment.
         watched: How many classes share the alarm budget; all when None.
+        seen_on: The version and the day by which it is explained; those of the flag when None.
     """
     period: tuple[date, date] = (flag.since, flag.raised_on)
     index = held_to.labels.index(flag.label)
@@ -139,9 +151,10 @@ def raise_for(
         classes=watched or len(held_to.labels),
     )
     alert = compose(facts, now=now)
-    found = diagnosis.of_new_flag(connection, flag)
+    examined, day = seen_on or (flag.version, flag.raised_on)
+    found = diagnosis.of_new_flag(connection, flag, day, version=examined)
     if found is not None:
-        body = "\n".join([alert.body, *found.sentences])
+        body = "\n".join([alert.body, *_beside(found), *found.sentences])
         alert = replace(alert, body=body, evidence=found.to_dict())
     alerts.raise_alert(connection, alert)
     return alert
@@ -167,6 +180,7 @@ def compose(facts: Facts, *, now: datetime) -> NewAlert:
         confused_with=mistaken[0][0] if mistaken else None,
         images=[image.image for image in facts.wrong],
         peak=flag.evidence,
+        told=[Told(flag.since, flag.raised_on, n, correct)],
     )
 
 
@@ -175,7 +189,7 @@ def resolve(connection: Connection, flag: Flag, *, now: datetime) -> None:
     alerts.resolve(connection, flag.id, now=now)
 
 
-def tell_opened(alert: NewAlert) -> None:
+def tell_opened(alert: NewAlert | Alert) -> None:
     """Write a new alert to the log; call it when the alert is committed."""
     logger.warning("%s", alert.title, extra={"alert": alert.body.replace("\n", " | ")})
 
@@ -207,6 +221,15 @@ def _lines(facts: Facts, n: int, correct: int, mistaken: Sequence[tuple[str, int
         numbers = ", ".join(str(image.image) for image in facts.wrong)
         lines.append(f"Images, the surest wrong answers first: {numbers}.")
     return lines
+
+
+def _beside(found: Diagnosis) -> list[str]:
+    """Name the right images that look most like the wrong ones, each once and in their order."""
+    nearest = dict.fromkeys(each.nearest for each in found.worst if each.nearest is not None)
+    if not nearest:
+        return []
+    numbers = ", ".join(map(str, nearest))
+    return [f"Beside them, answered right: image{'s' * (len(nearest) > 1)} {numbers}."]
 
 
 def _budget(threshold: float, classes: int) -> str:

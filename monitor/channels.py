@@ -51,7 +51,7 @@ def send(channel: Channel, dedup_key: str, message: Mapping[str, Any], means: Me
     Args:
         channel: Where to.
         dedup_key: The same for each attempt at this message.
-        message: As `monitor.telling` writes it.
+        message: As `core.telling` writes it.
         means: What sending takes.
 
     Raises:
@@ -84,7 +84,11 @@ def send(channel: Channel, dedup_key: str, message: Mapping[str, Any], means: Me
             raise DeliveryError(f"no end of it within {means.timeout_s:g} s") from None
         raise DeliveryError(f"the sending process ended with {ended.returncode}") from None
     if not said["ok"]:
-        raise WebhookError(said["error"][:_LONGEST_ERROR], retry_after_s=said["retry_after_s"])
+        raise WebhookError(
+            said["error"][:_LONGEST_ERROR],
+            retry_after_s=said["retry_after_s"],
+            refused=said["refused"],
+        )
 
 
 def variable(reference: str, variables: Mapping[str, str]) -> str:

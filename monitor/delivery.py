@@ -1,29 +1,35 @@
 """The postman: sends what waits in the outbox, and wakes alerts whose sleep is over.
 
-Each look takes at most one message of each channel, so that they go out side by side, and a
-channel that hangs holds up its own messages alone. What fails is tried again after a wait that
-doubles, up to an hour, with jitter, so that many installations do not knock at once; a receiver
-that names a time itself (`Retry-After`) is believed. Nothing is sent inside a transaction.
+Each look takes at most one message of each channel, so that they go out side by side. What fails is
+tried again after a wait that doubles, up to an hour, with jitter, so that many installations do not
+knock at once; a receiver that names a time itself (`Retry-After`) is believed for all of its
+channel. What fails is passed by later messages about other alerts. What a receiver understood and
+refused is given up after three tries, for the fourth would be refused as well. Whether it is quiet
+is asked when messages leave, by the rules of that moment. Nothing is sent inside a transaction.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import random
+import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from core import telling
 from core.errors import DeliveryError, WeakspotError
-from core.store import alert_rules, alerts, outbox
+from core.store import alert_rules, alerts, last_runs, outbox, worsening
 from core.store.database import transaction
-from monitor import channels, telling
+from core.store.last_runs import Errand
+from core.telling import News
+from monitor import channels
 from monitor.channels import Means
-from monitor.telling import News
 from monitor.webhook import WebhookError
 
 if TYPE_CHECKING:
@@ -38,6 +44,10 @@ KEPT_DAYS = 90  # how long what was sent is remembered
 
 _FIRST_WAIT_S = 30.0
 _LONGEST_WAIT_S = 3600.0
+# A receiver that is being put up may answer 404 for some minutes.
+_REFUSED_WAITS_S = (300.0, 1800.0)
+
+_HOLDER = f"{socket.gethostname()}/{os.getpid()}"
 
 logger = logging.getLogger(__name__)
 
@@ -89,13 +99,21 @@ def deliver(
     Raises:
         StoreError: Postgres is away; what was not marked is sent again, with the same key.
     """
-    wake(engine, now=clock.now())
+    began = clock.now()
+    wake(engine, now=began)
     total = Round()
+    down: set[str] = set()
     while not (stop and stop.is_set()):
-        done = _look(engine, postage, clock)
+        done, failed = _look(engine, postage, clock, down)
         if done == Round():
             break
         total += done
+        # One attempt at a receiver that is down is enough for now, or a hundred messages to one
+        # that hangs would hold up all others.
+        down |= failed
+    with transaction(engine) as connection:
+        errand = Errand(last_runs.DELIVERY, _HOLDER, began, clock.now(), "done", asdict(total))
+        last_runs.leave(connection, errand, quiet=total == Round())
     return total
 
 
@@ -103,7 +121,7 @@ def wake(engine: Engine, *, now: datetime) -> None:
     """Wake the alerts whose sleep is over; what became worse meanwhile is told now."""
     with transaction(engine) as connection:
         if alerts.wake_due(connection, now=now):
-            worse = alerts.take_worsened(connection)
+            worse = worsening.take_worsened(connection)
             telling.tell(connection, [News("worsened", each) for each in worse], now=now)
 
 
@@ -150,36 +168,53 @@ def wait_s(failures: int, chance: float) -> float:
     return longest * (0.5 + 0.5 * chance)
 
 
-def _look(engine: Engine, postage: Postage, clock: Clock) -> Round:
+def _look(
+    engine: Engine, postage: Postage, clock: Clock, down: Collection[str]
+) -> tuple[Round, set[str]]:
+    """Send one message of each channel that is not down; return what came of it, and who failed."""
     # Longer than an attempt can take, or two monitors would send the same message.
     lease_s = 2 * postage.means.timeout_s + 60
+    now = clock.now()
     with transaction(engine) as connection:
-        taken = outbox.claim(connection, now=clock.now(), lease_s=lease_s, most=AT_ONCE)
-        current = alert_rules.latest(connection) if taken else None
+        current = alert_rules.latest(connection)
+        hours = current.rules.quiet_hours if current else None
+        quiet = hours is not None and hours.ends(now) is not None
+        taken = outbox.claim(
+            connection, now=now, lease_s=lease_s, most=AT_ONCE, quiet=quiet, but=down
+        )
     if not taken:
-        return Round()
+        return Round(), set()
     known = {channel.name: channel for channel in current.rules.channels} if current else {}
     with ThreadPoolExecutor(len(taken)) as pool:
-        done = pool.map(
-            lambda each: _attempt(engine, each, known.get(each.channel), postage, clock), taken
+        done = list(
+            pool.map(
+                lambda each: _attempt(engine, each, known.get(each.channel), postage, clock), taken
+            )
         )
-        return sum(done, Round())
+    # What was understood and refused says nothing about the next.
+    failed = {
+        each.channel
+        for each, (came, refused) in zip(taken, done, strict=True)
+        if came.put_off and not refused
+    }
+    return sum((came for came, _ in done), Round()), failed
 
 
 def _attempt(
     engine: Engine, taken: Delivery, channel: Channel | None, postage: Postage, clock: Clock
-) -> Round:
-    """Send one message, and write down what came of it."""
+) -> tuple[Round, bool]:
+    """Send one message, write down what came of it, and say whether it was refused."""
     if channel is None:
-        return _give_up(engine, taken, "there is no channel of this name any more")
+        return _give_up(engine, taken, "there is no channel of this name any more"), False
     try:
         channels.send(channel, taken.dedup_key, taken.message, postage.means)
     except DeliveryError as error:
-        return _put_off(engine, taken, error, postage, clock.now())
+        refused = isinstance(error, WebhookError) and error.refused
+        return _put_off(engine, taken, error, postage, clock.now()), refused
     with transaction(engine) as connection:
         outbox.mark_sent(connection, taken, now=clock.now())
     logger.info("%s has message %s", taken.channel, taken.dedup_key)
-    return Round(sent=1)
+    return Round(sent=1), False
 
 
 def _put_off(
@@ -187,14 +222,21 @@ def _put_off(
 ) -> Round:
     # A message brought back to life has as many attempts again.
     failures = (taken.attempts - 1) % postage.attempts + 1
-    if failures == postage.attempts:
+    refused = isinstance(error, WebhookError) and error.refused
+    if failures == postage.attempts or (refused and taken.refusals == len(_REFUSED_WAITS_S)):
         return _give_up(engine, taken, str(error))
     asked = error.retry_after_s if isinstance(error, WebhookError) else None
-    wait = max(asked or 0, wait_s(failures, random.random()))  # noqa: S311 - jitter, no secret
+    chance = random.random()  # noqa: S311 - jitter, no secret
+    if refused:
+        wait = _REFUSED_WAITS_S[taken.refusals] * (0.5 + 0.5 * chance)
+    else:
+        wait = max(asked or 0, wait_s(failures, chance))
     logger.warning("%s did not take %s: %s", taken.channel, taken.dedup_key, error)
     with transaction(engine) as connection:
         again_at = now + timedelta(seconds=wait)
-        outbox.mark_failed(connection, taken, error=str(error), again_at=again_at)
+        outbox.mark_failed(connection, taken, error=str(error), again_at=again_at, refused=refused)
+        if asked:
+            outbox.hold(connection, taken.channel, until=now + timedelta(seconds=asked))
     return Round(put_off=1)
 
 

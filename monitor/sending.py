@@ -1,10 +1,10 @@
 """One attempt at one message, in a process of its own: `python -m monitor.sending`.
 
 The parent (monitor.channels) writes a task as JSON to stdin and reads one JSON object from stdout:
-`{"ok": true}`, or `{"ok": false, "error": "...", "retry_after_s": null}`. A process can be ended
-when a channel hangs in whatever library it likes, and can be kept from connecting to where no
-message belongs. Nothing that was given in confidence is written anywhere. It imports little, so
-that it starts quickly.
+`{"ok": true}`, or `{"ok": false, "error": "...", "retry_after_s": null, "refused": false}`. A
+process can be ended when a channel hangs in whatever library it likes, and can be kept from
+connecting to where no message belongs. Nothing that was given in confidence is written anywhere.
+It imports little, so that it starts quickly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from core.errors import DeliveryError
-from monitor import addresses, escaping, webhook
+from monitor import addresses, webhook
 from monitor.webhook import Post, WebhookError
 
 
@@ -63,10 +63,16 @@ def main() -> int:
             "ok": False,
             "error": refused() or str(error),
             "retry_after_s": getattr(error, "retry_after_s", None),
+            "refused": getattr(error, "refused", False),
         }
     except Exception as error:
         # Whatever a service's library raises is its failure; its words may hold the address.
-        said = {"ok": False, "error": refused() or type(error).__name__, "retry_after_s": None}
+        said = {
+            "ok": False,
+            "error": refused() or type(error).__name__,
+            "retry_after_s": None,
+            "refused": False,
+        }
     else:
         said = {"ok": True}
     sys.stdout.write(json.dumps(said) + "\n")
@@ -90,30 +96,12 @@ def attempt(task: Task) -> None:
 
 def _by_apprise(task: Task) -> None:
     try:
-        import apprise
-        import requests
+        from monitor import services
     except ImportError as error:
         raise DeliveryError(
             "Apprise is not installed here: pip install 'weakspot[alerts]'"
         ) from error
-    # Its services follow redirects unless each is told not to. In this process nothing does.
-    requests.Session.get_redirect_target = lambda *_: None  # pyright: ignore[reportAttributeAccessIssue]
-    asset = apprise.AppriseAsset(app_id="Weakspot", async_mode=False, plugin_paths=[])
-    services = apprise.Apprise(asset=asset)
-    if not services.add(task.url):
-        raise DeliveryError("Apprise does not know such an address; see docs/alerts.md")
-    body = f"{escaping.for_chat(task.message['body'])}\n\n(message {task.dedup_key})"
-    accepted = services.notify(
-        body=body,
-        title=escaping.for_title(task.message["title"]),
-        notify_type=_TYPES.get(task.message["mood"], "info"),
-        body_format="text",
-    )
-    if not accepted:
-        raise DeliveryError("the service did not take it (Apprise says no more)")
-
-
-_TYPES = {"bad": "failure", "good": "success"}
+    services.send(task.url, task.dedup_key, task.message)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ DEDUP_KEY = "Idempotency-Key"
 
 _MOST_READ = 65_536
 _LONGEST_WAIT_S = 3600
+# A time that ran out, a conflict, a lock, too early, too often: another try may well be taken.
+_LATER = frozenset({408, 409, 423, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,36 @@ class Post:
 
 
 class WebhookError(DeliveryError):
-    """A webhook did not take a message."""
+    """A receiver did not take a message.
 
-    def __init__(self, message: str, *, retry_after_s: int | None = None) -> None:
+    Attributes:
+        retry_after_s: When it wants to be asked again, as far as it said.
+        refused: Whether asking again the same way will hardly help: it did understand, and will
+            not have it (400, 401, 403, 404, 410, 413, ...).
+    """
+
+    def __init__(
+        self, message: str, *, retry_after_s: int | None = None, refused: bool = False
+    ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.refused = refused
+
+
+def refusal(status: int, retry_after: str | None) -> WebhookError:
+    """Return the error that an answer other than 2xx is.
+
+    Args:
+        status: Its status.
+        retry_after: Its header of this name; None without one.
+    """
+    if 300 <= status < 400:
+        return WebhookError(f"HTTP {status}; redirects are not followed")
+    return WebhookError(
+        f"HTTP {status}",
+        retry_after_s=_seconds(retry_after),
+        refused=400 <= status < 500 and status not in _LATER,
+    )
 
 
 def sign(secret: str, timestamp: int, body: bytes) -> str:
@@ -95,12 +122,8 @@ def post(sent: Post, *, now_s: int, timeout_s: float) -> None:
         raise WebhookError(f"{type(error).__name__}: {_words(error)}") from None
     finally:
         connection.close()
-    if 300 <= answer.status < 400:
-        raise WebhookError(f"HTTP {answer.status}; redirects are not followed")
     if not 200 <= answer.status < 300:
-        raise WebhookError(
-            f"HTTP {answer.status}", retry_after_s=_seconds(answer.getheader("Retry-After"))
-        )
+        raise refusal(answer.status, answer.getheader("Retry-After"))
 
 
 def _connection(parts: SplitResult, timeout_s: float) -> http.client.HTTPConnection:

@@ -1,26 +1,34 @@
-"""`/v1/alerts`: what the monitor has told, for programs that ask instead of being told.
+"""`/v1/alerts`: what the monitor has told, and what is done about it, as with `weakspot alerts`.
 
-Reading only: what is done about an alert is done with `weakspot alerts`.
+Reading needs the scope `read`. What is done about an alert is a person's judgement, like a true
+label, so it needs `label`; the audit trail has the key's name.
 """
 
 import base64
 import binascii
-from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from core import telling
 from core.errors import NotFoundError, StoreAwayError, UsageError
 from core.store import alerts, outbox
-from core.store.alert_states import State
+from core.store.alert_states import Deed, State
+from core.store.alerts import Kind
 from core.store.database import transaction
-from service.auth import needs
+from core.telling import News
+from service.auth import caller_of, needs
 from service.problems import responses
 from service.rooms import Rooms
 from service.routes import InRooms, Name
 
 _MOST = 2**63 - 1  # the largest number that Postgres gives to a row
+
+_LONGEST_SLEEP_H = 24 * 365
+
+Number = Annotated[int, Path(ge=1, le=_MOST, examples=[7])]
 
 router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
 
@@ -31,10 +39,11 @@ class ShownAlert(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: int = Field(examples=[7])
-    kind: Literal["change", "monitor", "runtime", "model"] = Field(
+    kind: Kind = Field(
         examples=["change"],
         description="All but `change` are about no class: `monitor` about the monitor itself, "
-        "`runtime` about other answers for frozen images, `model` about an unregistered bundle.",
+        "`runtime` about other answers for frozen images, `model` about an unregistered bundle, "
+        "`pooled` about all classes together, which answer worse than they did.",
     )
     state: State = Field(examples=["acknowledged"])
     at: datetime = Field(description="When it was raised.")
@@ -55,6 +64,19 @@ class ShownAlert(BaseModel):
     )
     snoozed_until: datetime | None
     resolved_at: datetime | None
+
+
+class Sleep(BaseModel):
+    """For how long an alert is not to be heard of."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"hours": 8}]})
+
+    hours: int = Field(
+        ge=1,
+        le=_LONGEST_SLEEP_H,
+        examples=[8],
+        description="From now on. That it became worse is told when it wakes.",
+    )
 
 
 class Undelivered(BaseModel):
@@ -100,7 +122,7 @@ def list_alerts(
 @router.get("/{id}", responses=responses(404, 422, 503))
 @needs("read")
 def get_alert(
-    id: Annotated[int, Path(ge=1, le=_MOST, examples=[7])],  # noqa: A002 - the route's word
+    id: Number,  # noqa: A002 - the route's word
     rooms: InRooms,
 ) -> ShownAlert:
     """Show one alert."""
@@ -110,6 +132,55 @@ def get_alert(
     if found is None:
         raise NotFoundError(f"there is no alert {id}")
     return ShownAlert.model_validate(found)
+
+
+@router.post("/{id}/ack", responses=responses(404, 409, 422, 503))
+@needs("label")
+def acknowledge_alert(
+    id: Number,  # noqa: A002 - the route's word
+    request: Request,
+    rooms: InRooms,
+) -> ShownAlert:
+    """Say that somebody is at it; that it becomes worse or is over is still told."""
+    return _move(request, rooms, id, "acknowledge")
+
+
+@router.post("/{id}/snooze", responses=responses(400, 404, 409, 422, 503))
+@needs("label")
+def snooze_alert(
+    id: Number,  # noqa: A002 - the route's word
+    sleep: Sleep,
+    request: Request,
+    rooms: InRooms,
+) -> ShownAlert:
+    """Hear no more of it for some hours; that it became worse is told when it wakes."""
+    return _move(request, rooms, id, "snooze", sleep=timedelta(hours=sleep.hours))
+
+
+@router.post("/{id}/resolve", responses=responses(404, 409, 422, 503))
+@needs("label")
+def resolve_alert(
+    id: Number,  # noqa: A002 - the route's word
+    request: Request,
+    rooms: InRooms,
+) -> ShownAlert:
+    """Close it for good; who was told of it is told so. The flag of a class stays open."""
+    return _move(request, rooms, id, "resolve")
+
+
+def _move(
+    request: Request, rooms: Rooms, alert: int, deed: Deed, sleep: timedelta | None = None
+) -> ShownAlert:
+    caller, now = caller_of(request), rooms.clock.now()
+    by = "http" if caller == "local" else f"key:{caller}"
+    _require_store(rooms)
+    with transaction(rooms.engine) as connection:
+        moved = alerts.move(
+            connection, alert, deed, by=by, now=now, until=now + sleep if sleep else None
+        )
+        if moved.state == "resolved":
+            telling.tell(connection, [News("resolved", moved)], now=now)
+    return ShownAlert.model_validate(moved)
 
 
 def _require_store(rooms: Rooms) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.clock import open_clock
-from core.settings import HomeSettings
+from core.settings import AlertSettings, HomeSettings
 from core.store.database import open_database
 from weakspot.supervisor import Program, Supervisor, child_environment, run_until_signal
 
@@ -33,7 +34,8 @@ def run(
 ) -> None:
     """Start service, monitor, worker and dashboard; return when told to stop.
 
-    The database is opened first and closed last: the embedded one outlives every program.
+    The database is opened first and closed last: the embedded one outlives every program. Messages
+    are sent from here as well as by the monitor: that a monitor is dead is news of its own.
 
     Args:
         home: Where things are.
@@ -46,17 +48,22 @@ def run(
     Raises:
         UsageError: Callers need keys, and there are none.
     """
+    from monitor import __main__ as monitor
+    from monitor import delivery
     from service.keyring import keys_are_needed, require_some_key
 
+    clock = open_clock(home.clock_file)
+    postage = monitor.postage_from(AlertSettings())  # pyright: ignore[reportCallIssue]
     needs_keys = keys_are_needed(host, require_keys)
     environment = child_environment({"WEAKSPOT_HOME": str(home.home.absolute())})
     with (
         open_database(home.database_url, home.postgres, on_progress=logger.info) as engine,
+        delivery.in_background(engine, postage, clock, threading.Event()),
         Supervisor(environment=environment, logs=home.home / "logs") as supervisor,
     ):
         if needs_keys:
             # Said here, because the service would say it to its log.
-            require_some_key(engine, host=host, now=open_clock(home.clock_file).now())
+            require_some_key(engine, host=host, now=clock.now())
         service = supervisor.start(listener("serve", host, service_port))
         dashboard = supervisor.start(listener("dashboard", host, dashboard_port))
         supervisor.start(Program("monitor", ["monitor"]))

@@ -2,11 +2,10 @@
 
 A cause has one alert, however many days it lasts: a flag, or for what no class is to blame for, a
 kind and a name such as (`monitor`, `day 2026-03-08`). Every change of state is in the audit trail.
-Which messages follow from it is decided elsewhere; what is remembered here is how bad a cause was
-when people were last told.
+Which messages follow from it is decided elsewhere; what is remembered here is what people were
+told. Whether a class has become worse since is asked in core.store.worsening.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from dataclasses import field as dataclass_field
@@ -22,16 +21,18 @@ from core.errors import NotFoundError, UsageError
 from core.store import alert_states, audit
 from core.store.alert_states import Deed, State
 from core.store.flags import CHANGE, FlagRow
+from core.store.told import Told
 
 # `change`: a class has sunk; `monitor`: the monitor speaks of itself; `runtime`: the frozen images
-# get other answers than before; `model`: another bundle lies where the registered one should.
+# get other answers than before; `model`: another bundle lies where the registered one should;
+# `pooled`: all classes together answer worse than they did.
 Kind = Literal["change", "monitor", "runtime", "model", "pooled"]
 
 MONITOR: Final = "monitor"
 
 _TIMESTAMP: Any = sa.DateTime(timezone=True)
 _JSON: Any = JSONB
-_MOST = 1e300  # so that the power of ten of any evidence is a number
+MOST_EVIDENCE: Final = 1e300  # certainty is a number, too
 
 
 class AlertRow(SQLModel, table=True):
@@ -64,6 +65,7 @@ class AlertRow(SQLModel, table=True):
     peak: float
     level: int
     evidence: dict[str, Any] = Field(sa_type=_JSON)
+    told: list[dict[str, Any]] = Field(sa_type=_JSON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class NewAlert:
     images: list[int]
     peak: float = 0.0
     evidence: Mapping[str, Any] = dataclass_field(default_factory=dict[str, Any])
+    told: Sequence[Told] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +103,11 @@ class Alert:
         kind: `change` when a class has sunk, `monitor` when the monitor speaks of itself.
         cause: What it is about when there is no flag.
         snoozed_until: When it wakes; None unless snoozed.
-        peak: The largest evidence seen since it was raised.
-        level: The power of ten of the evidence that people were told of.
+        peak: The largest evidence of its flag's version since it was raised; to show, not to judge.
+        level: How often people were told that it is worse. Alerts from before migration 0008
+            count on from the power of ten that stood here.
         evidence: Why it happened, as `monitor.diagnosis` says it; empty where nothing is known.
+        told: What people were told, as `Told` keeps it, the latest last.
     """
 
     id: int
@@ -123,34 +128,30 @@ class Alert:
     peak: float = 0.0
     level: int = 0
     evidence: Mapping[str, Any] = dataclass_field(default_factory=dict[str, Any])
+    told: Sequence[Mapping[str, Any]] = ()
 
-
-def level_of(evidence: float) -> int:
-    """Return the power of ten that some evidence has reached; 0 below ten.
-
-    Example:
-        >>> level_of(5400.0), level_of(0.3)
-        (3, 0)
-    """
-    return math.floor(math.log10(min(max(evidence, 1.0), _MOST)))
+    def was_told(self) -> list[Told]:
+        """Return what people were told, the latest last."""
+        return [Told.from_json(each) for each in self.told]
 
 
 _RAISE = sa.text("""
     INSERT INTO alerts (flag, at, state, title, body, confused_with, images, kind, peak, level,
-                        evidence)
-    VALUES (:flag, :at, 'open', :title, :body, :confused_with, :images, :kind, :peak, :level,
-            :evidence)
+                        evidence, told)
+    VALUES (:flag, :at, 'open', :title, :body, :confused_with, :images, :kind, :peak, 0,
+            :evidence, :told)
         ON CONFLICT ON CONSTRAINT alerts_one_per_flag DO NOTHING
  RETURNING id
-""").bindparams(sa.bindparam("images", type_=JSONB), sa.bindparam("evidence", type_=JSONB))
+""").bindparams(*(sa.bindparam(name, type_=JSONB) for name in ("images", "evidence", "told")))
 
 
 def raise_alert(connection: Connection, alert: NewAlert) -> bool:
     """Store a flag's alert, and say whether it is new: a flag is told of once."""
     values = asdict(alert) | {
         "kind": CHANGE,
-        "level": level_of(alert.peak),
+        "peak": min(alert.peak, MOST_EVIDENCE),
         "evidence": dict(alert.evidence),
+        "told": [each.to_json() for each in alert.told],
     }
     raised = connection.execute(_RAISE, values).scalar_one_or_none()
     if raised is not None:
@@ -200,11 +201,20 @@ def resolve_notice(
 
 def unresolved(connection: Connection, kind: Kind, cause: str) -> Alert | None:
     """Return the alert of a cause that is not over; None when there is none."""
-    statement = _ALERTS.where(
+    statement = ALERTS.where(
         col(AlertRow.kind) == kind, col(AlertRow.cause) == cause, col(AlertRow.state) != "resolved"
     )
     row = connection.execute(statement).one_or_none()
     return None if row is None else Alert(*row)
+
+
+def unresolved_causes(connection: Connection, kind: Kind) -> list[str]:
+    """Return the causes of a kind whose alerts are not over, the oldest first."""
+    statement = sa.select(col(AlertRow.cause)).where(
+        col(AlertRow.kind) == kind, col(AlertRow.state) != "resolved"
+    )
+    found = connection.execute(statement.order_by(col(AlertRow.id))).scalars()
+    return [cause for cause in found if cause is not None]
 
 
 def resolve(connection: Connection, flag: int, *, now: datetime) -> bool:
@@ -278,59 +288,19 @@ def wake_due(connection: Connection, *, now: datetime) -> list[Alert]:
     return [move(connection, alert, "wake", by="monitor", now=now) for alert in due]
 
 
-# Locked in one order, so that two that note at once do not wait for each other.
-_UNRESOLVED = sa.text("""
-    SELECT a.id, f.label, a.peak
-      FROM alerts AS a
-      JOIN flags AS f ON f.id = a.flag
-     WHERE a.state <> 'resolved'
-     ORDER BY a.id
-       FOR UPDATE OF a
-""")
-
-
-def note_evidence(connection: Connection, evidence: Mapping[str, float]) -> None:
-    """Remember the largest evidence seen of each class that has an unresolved alert.
-
-    Args:
-        connection: Where the alerts are.
-        evidence: Of the day just judged, by class.
-    """
-    grown = [
-        {"alert": row.id, "now_at": min(evidence[row.label], _MOST)}
-        for row in connection.execute(_UNRESOLVED)
-        if evidence.get(row.label, 0.0) > row.peak
-    ]
-    if grown:
-        statement = (
-            sa.update(AlertRow)
-            .where(col(AlertRow.id) == sa.bindparam("alert"))
-            .values(peak=sa.bindparam("now_at"))
-        )
-        connection.execute(statement, grown)
-
-
-def take_worsened(connection: Connection) -> list[Alert]:
-    """Return the alerts that are worse than people were told, and count them as told now.
-
-    Worse is: the evidence has reached a higher power of ten. Snoozed alerts are left asleep.
-    """
-    statement = (
-        _ALERTS.where(col(AlertRow.state).in_(("open", "acknowledged")))
-        .where(col(AlertRow.peak) >= sa.func.power(sa.cast(10.0, sa.Double), AlertRow.level + 1))
-        .order_by(col(AlertRow.id))
-        .with_for_update(of=AlertRow)
-    )
-    worse = [Alert(*row) for row in connection.execute(statement)]
-    for alert in worse:
-        told = sa.update(AlertRow).where(col(AlertRow.id) == alert.id)
-        connection.execute(told.values(level=level_of(alert.peak)))
-    return worse
-
-
 def set_evidence(connection: Connection, flag: int, evidence: Mapping[str, Any]) -> None:
     """Put what is known by now of why it happened in the place of what was known before."""
     statement = sa.update(AlertRow).where(col(AlertRow.flag) == flag)
+    connection.execute(statement.values(evidence=dict(evidence)))
+
+
+def set_notice_evidence(
+    connection: Connection, kind: Kind, cause: str, evidence: Mapping[str, Any]
+) -> None:
+    """Put what is known by now into the alert of a cause, as long as it is not over."""
+    statement = sa.update(AlertRow).where(
+        col(AlertRow.kind) == kind, col(AlertRow.cause) == cause, col(AlertRow.state) != "resolved"
+    )
     connection.execute(statement.values(evidence=dict(evidence)))
 
 
@@ -344,13 +314,13 @@ def causes(connection: Connection, flags: Sequence[int]) -> dict[int, str]:
 
 def get(connection: Connection, alert: int) -> Alert | None:
     """Return one alert by its number; None when there is none."""
-    row = connection.execute(_ALERTS.where(col(AlertRow.id) == alert)).one_or_none()
+    row = connection.execute(ALERTS.where(col(AlertRow.id) == alert)).one_or_none()
     return None if row is None else Alert(*row)
 
 
 def of_flags(connection: Connection, flags: Sequence[int]) -> list[Alert]:
     """Return the alerts of some flags, the oldest first."""
-    statement = _ALERTS.where(col(AlertRow.flag).in_(flags)).order_by(col(AlertRow.id))
+    statement = ALERTS.where(col(AlertRow.flag).in_(flags)).order_by(col(AlertRow.id))
     return [Alert(*row) for row in connection.execute(statement)]
 
 
@@ -371,7 +341,7 @@ def latest(
         state: Only those in this state; None for all.
         before: Only those with a smaller number; None for all.
     """
-    statement = _ALERTS.order_by(col(AlertRow.id).desc()).limit(limit)
+    statement = ALERTS.order_by(col(AlertRow.id).desc()).limit(limit)
     if label is not None:
         statement = statement.where(col(FlagRow.label) == label)
     if state is not None:
@@ -382,7 +352,7 @@ def latest(
 
 
 def _known(connection: Connection, alert: int) -> Alert:
-    return Alert(*connection.execute(_ALERTS.where(col(AlertRow.id) == alert)).one())
+    return Alert(*connection.execute(ALERTS.where(col(AlertRow.id) == alert)).one())
 
 
 def _audit(
@@ -397,7 +367,7 @@ def _audit(
     audit.record(connection, now=now, by=by, action=action, subject=f"alert {alert}", detail=detail)
 
 
-_ALERTS = sa.select(
+ALERTS = sa.select(
     col(AlertRow.id),
     col(AlertRow.flag),
     col(FlagRow.label),
@@ -416,4 +386,5 @@ _ALERTS = sa.select(
     col(AlertRow.peak),
     col(AlertRow.level),
     col(AlertRow.evidence),
+    col(AlertRow.told),
 ).join_from(AlertRow, FlagRow, col(AlertRow.flag) == col(FlagRow.id), isouter=True)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from core.clock import day_bounds
-from core.store import alert_rules, alerts, class_days, class_state, flags, outbox
+from core.store import alert_rules, alerts, class_days, class_state, flags, outbox, worsening
 from core.store.alert_policy import parse
 from core.store.class_days import ClassDay
 from core.store.database import transaction
@@ -17,6 +17,7 @@ from core.store.outbox import Delivery
 from core.store.registry import Version
 from monitor import alerting, flagging, standards
 from monitor.page import MonitorOptions
+from tests.integration.test_alerts import answered, examined
 from tests.pool import day, register
 
 LABELS = ("Cat", "Dog", "Spider")
@@ -44,6 +45,7 @@ class Days:
             for label in LABELS
         ]
         with transaction(self.engine) as connection:
+            examined(connection, day(number))
             class_days.write(connection, rows)
             judged = standards.judge(connection, self.version, day(number), MonitorOptions())
             decisions = flagging.decide(
@@ -88,31 +90,51 @@ class TestMessages:
         (told,) = days.told()
         assert told == "2 weak: Cat, Spider"
 
-    def test_a_weak_class_is_told_once_and_its_recovery_once(self, days: Days):
+    def test_f13_a_weak_class_is_told_once_and_its_recovery_once(self, days: Days):
         """F13: and between the two, nothing."""
         for number, right in enumerate([10, 0, 0, 0, 0, 0, *[10] * 20], start=1):
             days.arrive(number, Cat=right)
 
-        told = [title for title in days.told() if "worse" not in title]
-        assert [title.split(":")[0] for title in told] == [
+        assert [title.split(":")[0] for title in days.told()] == [
             "Cat is weak since 2026-03-02",
             "Resolved",
         ]
         with transaction(days.engine) as connection:
             assert [each.state for each in alerts.latest(connection)] == ["resolved"]
 
-    def test_worse_is_a_higher_power_of_ten_and_told_once_each(self, days: Days):
-        """A class that sinks slowly and then falls."""
-        for number, right in enumerate([10, 6, 6, 6, 0, 0, 0], start=1):
+    def test_f13_a_class_that_stays_where_it_fell_is_not_told_again(self, days: Days):
+        """Its evidence starts anew after each alarm, and climbs each time."""
+        for number, right in enumerate([10, *[5, 4, 6] * 10], start=1):
             days.arrive(number, Cat=right)
 
+        assert len(days.told()) == 1
+
+    def test_worse_than_was_told_is_told_once(self, days: Days):
+        """A class that sinks to a half and then falls to nothing; both sentences are true."""
+        for number, right in enumerate([10, 5, 5, 5, 5, 5, *[0] * 12], start=1):
+            days.arrive(number, Cat=right)
+
+        weak, worse = days.told()
+        assert "is weak" in weak
+        assert worse.startswith("Cat is worse: 0 of ")
         with transaction(days.engine) as connection:
             (alert,) = alerts.latest(connection)
-        levels = [d.message["news"][0]["evidence"] for d in days.messages()]
-        worse = [title for title in days.told() if "worse" in title]
-        assert worse
-        assert len(worse) == len({alerts.level_of(each) for each in levels}) - 1
-        assert alert.level == alerts.level_of(alert.peak)
+        before, now = alert.was_told()
+        assert f"{now.correct} of {now.n} right from {now.since} to {now.until}" in worse
+        assert worse.endswith(f"told before: {before.correct} of {before.n}")
+
+    def test_replaying_another_version_makes_nothing_worse(self, days: Days):
+        """v0's Cat was hopeless; that is not news of v1's."""
+        days.arrive(1)
+        days.arrive(2, Cat=3)
+        days.arrive(3, Cat=3)
+        with transaction(days.engine) as connection:
+            for number in range(-20, 1):
+                answered(connection, day(number), "v0", Cat=(0, 10))
+            worsening.note_evidence(connection, "v0", day(0), {"Cat": 1e6})
+            assert worsening.take_worsened(connection) == []
+
+        assert len(days.told()) == 1
 
     def test_judging_the_same_days_again_tells_nothing(self, days: Days):
         """F05."""

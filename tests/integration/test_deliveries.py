@@ -7,24 +7,25 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
+from core import telling
 from core.clock import FixedClock
-from core.errors import ConflictError, DeliveryError
+from core.errors import ConflictError
 from core.store import alert_rules, alerts, outbox
-from core.store.alert_policy import Channel, parse
+from core.store.alert_policy import parse
 from core.store.database import transaction
 from core.store.outbox import Delivery, NewDelivery
-from monitor import channels, delivery, telling
+from core.telling import News
+from monitor import delivery
 from monitor.channels import Means
 from monitor.delivery import Postage, Round
-from monitor.telling import News
-from tests.integration.test_alerts import open_alert
+from tests.integration.test_alerts import DAY, answered, open_alert
 from tests.receiver import HERE, Answer, receiving
 
 NOW = datetime(2026, 3, 10, 2, tzinfo=UTC)
@@ -50,7 +51,8 @@ class Office:
     def put(self, channel: str, key: str, **changed: Any) -> None:
         """Put a message in."""
         message = {"title": key, "body": key, "mood": "bad", "news": []}
-        new = NewDelivery(channel, key, message, self.now, changed.get("due_at", self.now))
+        new = NewDelivery(channel, key, message, self.now, self.now)
+        new = replace(new, **changed)
         with transaction(self.engine) as connection:
             outbox.put(connection, new)
 
@@ -93,7 +95,7 @@ class TestTelling:
 
         assert office.all() == []
 
-    def test_ten_weak_classes_are_one_message_a_channel(self, office: Office):
+    def test_f13_ten_weak_classes_are_one_message_a_channel(self, office: Office):
         """F13."""
         office.channels(
             {"name": "ops", "url": "https://h.example/"},
@@ -184,6 +186,18 @@ class TestSending:
 
         assert office.all()[0].due_at == NOW + timedelta(minutes=30)
 
+    def test_and_is_believed_for_all_that_waits(self, office: Office):
+        """Or each of ten messages would knock once."""
+        with receiving(Answer(429, {"Retry-After": "1800"})) as receiver:
+            office.channels({"name": "ops", "url": receiver.url})
+            office.put("ops", "a", alerts=[1])
+            office.put("ops", "b", alerts=[2])
+            office.deliver()
+            office.now += timedelta(minutes=29)
+            office.deliver()
+
+        assert receiver.keys == ["a"]
+
     def test_after_the_last_attempt_it_is_dead_and_visible(
         self, office: Office, caplog: pytest.LogCaptureFixture
     ):
@@ -232,18 +246,83 @@ class TestSending:
         assert time.monotonic() - began < 10
         assert states == {"slow": ("waiting", "no end of it within 1 s"), "quick": ("sent", None)}
 
-    def test_a_channels_messages_arrive_in_order(self, office: Office):
+    def test_what_is_told_of_an_alert_arrives_in_order(self, office: Office):
         """'Resolved' must not overtake 'weak'; another channel is not held up."""
         with receiving(Answer(500), Answer(200)) as broken, receiving() as sound:
             office.channels({"name": "a", "url": broken.url}, {"name": "b", "url": sound.url})
             for channel, key in (("a", "a1"), ("a", "a2"), ("b", "b1"), ("b", "b2")):
-                office.put(channel, key)
-            first = office.deliver()
+                office.put(channel, key, alerts=[7])
+            rounds = [office.deliver(), office.deliver()]
             office.now += timedelta(hours=1)
-            second = office.deliver()
+            last = office.deliver()
 
-        assert (first, second) == (Round(sent=2, put_off=1), Round(sent=2))
+        assert (rounds, last) == ([Round(sent=2, put_off=1), Round()], Round(sent=2))
         assert (broken.keys, sound.keys) == (["a1", "a1", "a2"], ["b1", "b2"])
+
+    def test_a_message_that_fails_is_passed_by_news_of_other_alerts(self, office: Office):
+        """An urgent one does not wait half a day behind one that the receiver will not have."""
+        with receiving(Answer(400), Answer(200)) as receiver:
+            office.channels({"name": "ops", "url": receiver.url})
+            office.put("ops", "bad", alerts=[1])
+            office.put("ops", "same alert", alerts=[1, 2])
+            office.put("ops", "behind that", alerts=[2])
+            office.put("ops", "other", alerts=[3])
+            office.deliver()
+
+        assert receiver.keys == ["bad", "other"]
+
+    def test_the_urgent_go_first(self, office: Office):
+        """Of what is due."""
+        with receiving() as receiver:
+            office.channels({"name": "ops", "url": receiver.url})
+            office.put("ops", "a", alerts=[1])
+            office.put("ops", "fire", alerts=[2], urgent=True)
+            office.deliver()
+
+        assert receiver.keys == ["fire", "a"]
+
+    def test_a_channel_that_is_down_gets_one_attempt_a_look(self, office: Office):
+        """A hundred messages to one that hangs must not hold up the others."""
+        with receiving(Answer(503)) as receiver:
+            office.channels({"name": "ops", "url": receiver.url})
+            for number in range(5):
+                office.put("ops", f"k{number}", alerts=[number])
+            done = office.deliver()
+
+        assert (done, len(receiver.requests)) == (Round(put_off=1), 1)
+
+    @pytest.mark.parametrize("status", [400, 401, 404, 410, 413])
+    def test_what_is_understood_and_refused_is_given_up_soon(self, office: Office, status: int):
+        """Three tries within 45 minutes; half a day of them changes nothing."""
+        office.postage = Postage(POSTAGE.means, attempts=20)
+        with receiving(Answer(503), Answer(status)) as receiver:
+            office.channels({"name": "ops", "url": receiver.url})
+            office.put("ops", "k")
+            rounds = []
+            for _ in range(4):
+                rounds.append(office.deliver())
+                office.now += timedelta(minutes=45)
+
+        assert rounds == [*[Round(put_off=1)] * 3, Round(given_up=1)]
+        assert len(receiver.requests) == 4
+        assert office.all()[0].last_error == f"HTTP {status}"
+
+    def test_quiet_hours_are_asked_for_when_it_leaves(self, office: Office):
+        """Also for what was put in before there were any, and for what is tried again."""
+        hours = {"start": "00:00", "end": "06:00", "zone": "UTC"}
+        with receiving() as receiver:
+            hook = {"name": "ops", "url": receiver.url}
+            office.channels(hook)
+            office.put("ops", "calm")
+            office.put("ops", "urgent", urgent=True)
+            office.now += timedelta(minutes=1)
+            office.channels(hook, quiet_hours=hours)
+            office.deliver()
+            at_night = list(receiver.keys)
+            office.now += timedelta(hours=4)
+            office.deliver()
+
+        assert (at_night, receiver.keys) == (["urgent"], ["urgent", "calm"])
 
     def test_what_waits_for_the_morning_lets_the_urgent_pass(self, office: Office):
         """Quiet hours hold back their own."""
@@ -268,6 +347,21 @@ class TestSending:
 
         assert sorted(receiver.keys) == [f"k{i}" for i in range(6)]
         assert sum(rounds, Round()) == Round(sent=6)
+
+    def test_two_monitors_share_one_channel_without_doubles(self, office: Office):
+        """Between looking and locking, the other may have taken it."""
+        with receiving() as receiver:
+            office.channels({"name": "ops", "url": receiver.url})
+            for number in range(12):
+                office.put("ops", f"k{number:02}", alerts=[number % 3])
+            with ThreadPoolExecutor(3) as pool:
+                list(pool.map(lambda _: office.deliver(), range(3)))
+            office.deliver()
+
+        assert sorted(str(key) for key in receiver.keys) == [f"k{i:02}" for i in range(12)]
+        for alert in range(3):
+            of_one = [key for key in receiver.keys if int(str(key)[1:]) % 3 == alert]
+            assert of_one == sorted(map(str, of_one))
 
     def test_f05_killed_between_sending_and_marking_it_is_one_double_with_the_same_key(
         self, office: Office, database_url: str
@@ -322,10 +416,12 @@ class TestSending:
             alert = open_alert(connection)
             until = NOW + timedelta(hours=8)
             alerts.move(connection, alert.id, "snooze", by="ann", now=NOW, until=until)
-            alerts.note_evidence(connection, {"Cat": 1e6})
+            answered(connection, DAY + timedelta(days=1), Cat=(0, 40))
         delivery.wake(office.engine, now=until)
 
-        assert [d.message["title"] for d in office.all()] == ["Cat is worse: evidence 1e+06"]
+        assert [d.message["title"] for d in office.all()] == [
+            "Cat is worse: 0 of 40 right from 2026-03-10 to 2026-03-10, told before: 12 of 20"
+        ]
 
 
 _DELIVER = """
@@ -341,60 +437,3 @@ delivery.deliver(
     FixedClock(datetime(2026, 3, 10, 2, tzinfo=UTC)),
 )
 """
-
-
-class TestChannels:
-    """`channels.send`, with the real Apprise."""
-
-    MESSAGE: ClassVar = {
-        "title": "<b>@here</b>\nBcc: x",
-        "body": "[x](https://evil.example) <i>y</i>",
-        "mood": "bad",
-    }
-
-    def _send(self, url: str, networks: str = HERE) -> None:
-        channel = Channel(name="c", url=url, secret=SECRET)
-        channels.send(channel, "ws-1", self.MESSAGE, Means(networks=networks))
-
-    @pytest.mark.parametrize(
-        ("form", "body"),
-        [
-            ("text", "[x](https:\u2060//evil.\u2060example) <i>y</i>"),
-            ("markdown", "\\[x\\]\\(https:\u2060//evil\\.\u2060example\\)"),
-            ("html", "&lt;i&gt;y&lt;/i&gt;"),
-        ],
-    )
-    def test_s22_text_is_escaped_for_what_the_service_reads(self, form: str, body: str):
-        """Nothing in a class name is markup, a link or a mention, in any format."""
-        with receiving() as receiver:
-            self._send(receiver.url.replace("http://", "json://") + f"?format={form}")
-
-        said = receiver.requests[0].json
-        assert body in said["message"]
-        assert said["title"] == "‹b›@\u2060here‹/b›\ufffdBcc: x"
-        assert (said["type"], "(message" in said["message"]) == ("failure", True)
-
-    @pytest.mark.parametrize("scheme", ["http", "json"])
-    def test_s08_nothing_goes_to_a_private_address(self, scheme: str):
-        """Neither by the webhook nor by a library; the receiver hears nothing."""
-        with receiving() as receiver, pytest.raises(DeliveryError, match="is no public address"):
-            self._send(receiver.url.replace("http", scheme), networks="")
-
-        assert receiver.requests == []
-
-    def test_s08_redirects_are_not_followed_by_apprise_either(self):
-        """Not even when its address asks for it."""
-        with receiving() as secret_place:
-            moved = Answer(302, {"Location": secret_place.url})
-            with receiving(moved) as receiver, pytest.raises(DeliveryError):
-                self._send(receiver.url.replace("http", "json"))
-
-        assert secret_place.requests == []
-
-    @pytest.mark.parametrize("url", ["foo://T0KEN", "slack://T0KEN", "json://u:T0KEN@127.0.0.1:9/"])
-    def test_s13_a_failure_repeats_no_address(self, url: str):
-        """It goes to the outbox, the log and the terminal."""
-        with pytest.raises(DeliveryError) as refused:
-            self._send(url)
-
-        assert "T0KEN" not in str(refused.value)

@@ -8,12 +8,11 @@ from sqlalchemy import Engine
 
 from core.clock import FixedClock, ShiftedClock, day_bounds
 from core.settings import ServiceSettings
-from core.store import alert_rules, alerts, due, outbox, runs
+from core.store import alert_rules, alerts, due, last_runs, outbox, runs
 from core.store.alert_policy import AlertRules, Channel
 from core.store.alerts import Alert
 from core.store.database import transaction
 from core.store.due import Look
-from core.store.runs import Slot
 from monitor import schedule
 from monitor.page import MonitorOptions
 from service.upkeep import Upkeep
@@ -41,7 +40,7 @@ def _alerts(engine: Engine) -> list[Alert]:
 
 
 def _claim(engine: Engine, now: datetime) -> None:
-    slot = Slot(due.WHOLE, "v1", day(1).isoformat())
+    slot = due.slot_of(day(1), "v1", due.WHOLE)
     with transaction(engine) as connection:
         runs.claim(connection, slot, holder="night", now=now, lease_s=300)
 
@@ -112,6 +111,24 @@ class TestServiceNotices:
         assert (before, late, upkeep.late.late) == ((), (day(1),), ())
         assert [alert.state for alert in _alerts(engine)] == ["resolved"]
 
+    def test_what_it_finds_is_in_the_outbox_though_no_monitor_lives(
+        self, engine: Engine, home: Path
+    ):
+        """Whatever empties the outbox tells it; a monitor that comes back does not once more."""
+        hook = Channel(name="ops", url="https://h.example/", secret="a-secret-of-many-characters")
+        with transaction(engine) as connection:
+            alert_rules.write(connection, AlertRules(channels=(hook,)), by="ann", now=IN_TIME)
+        file = home / "clock"
+        _set(file, TOO_LATE + timedelta(minutes=1))
+        Upkeep(engine, clock=ShiftedClock(file), retention_days=90).look_for_the_monitor()
+        schedule.tell_whether_late(
+            engine, options=MonitorOptions(), clock=ShiftedClock(file), holder="night"
+        )
+
+        with transaction(engine) as connection:
+            (told,) = outbox.latest(connection)
+        assert told.message["title"].startswith("The monitor is late")
+
     def test_it_knows_the_hour_from_the_monitors_own_variable(
         self, monkeypatch: pytest.MonkeyPatch
     ):
@@ -137,6 +154,16 @@ class TestMonitorNotices:
 
         assert (look.late, look.raised is not None) == ((day(1),), True)
         assert "model.onnx" in _alerts(engine)[0].body
+
+    def test_every_look_leaves_when_it_was(self, engine: Engine, home: Path):
+        """Whoever asks `runs` learns that somebody still looks, and what was found."""
+        for moment in (IN_TIME, TOO_LATE):
+            _look(engine, moment)
+
+        with transaction(engine) as connection:
+            (errand,) = last_runs.last_errands(connection)
+        assert (errand.kind, errand.started_at) == (last_runs.LATE_CHECK, TOO_LATE)
+        assert errand.detail == {"late": [str(day(1))]}
 
     def test_it_sends_what_the_service_could_only_write_down(self, engine: Engine, home: Path):
         """The first monitor that lives again puts it into the outbox, and the second does not."""

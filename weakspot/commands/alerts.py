@@ -120,8 +120,9 @@ def send_test(
     as_json: Json = False,
 ) -> None:
     """Send a test message to every channel now, and say which took it; exit 1 if one did not."""
+    from core import telling
     from monitor import __main__ as monitor
-    from monitor import channels, telling
+    from monitor import channels
 
     now, settings = front.clock().now(), front.read(AlertSettings)
     wanted = monitor.initial_rules(front.read(MonitorSettings), settings)
@@ -149,7 +150,7 @@ def send_test(
 
 def _move(alert: int, deed: Deed, *, as_json: bool, until: datetime | None = None) -> None:
     """Do something with an alert; that it is resolved is news to those who were told of it."""
-    from monitor import telling
+    from core import telling
 
     now, by = front.clock().now(), front.user()
     with front.open_store() as engine, transaction(engine) as connection:

@@ -7,6 +7,7 @@ import pytest
 
 from core.store.class_days import ClassDay
 from core.store.flags import Flag
+from core.store.told import Told
 from core.store.validations import WrongImage
 from monitor.alerting import Facts, compose
 
@@ -83,6 +84,10 @@ class TestCompose:
         alert = compose(replace(facts, days=[_day(0, 5, 5, {})], wrong=[]), now=NOW)
 
         assert (alert.confused_with, alert.images, "Mistaken" in alert.body) == (None, [], False)
+
+    def test_it_keeps_what_it_tells(self, facts: Facts):
+        """Worse is measured against what people were told, not against the reference."""
+        assert compose(facts, now=NOW).told == [Told(SINCE, date(2026, 3, 9), 20, 6)]
 
     def test_a_hostile_class_name_stays_text(self, facts: Facts):
         """It is escaped where it is shown, so here it is left as it is."""

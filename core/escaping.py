@@ -8,6 +8,8 @@ each for where it is needed:
   invisible character. Markup itself (HTML, Markdown) is escaped by Apprise, which knows what each
   service reads; it is told that the text is plain.
 - `for_title` for titles, which Apprise passes on as they are: markup becomes look-alikes.
+- `for_markdown` after one of these, for a service that reads Markdown in what Apprise passes on as
+  plain (Discord): what would be markup gets a backslash.
 
 JSON needs none of this: webhooks receive names as they are, and escape them where they show them.
 """
@@ -30,6 +32,13 @@ _ARMED = re.compile(
     r"|(?i:mailto|tel|javascript|data)(?=:)"
 )
 _LOOK_ALIKES = str.maketrans("<>[]`*|~\\#", "‹›［］ˋ∗ǀ∼＼＃")
+# An underscore between two letters is part of a name, and no service takes it for emphasis.
+_EMPHASIS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
+_MARKDOWN = re.compile(
+    r"[\\`*_~|<>\[\]()#]"
+    r"|(?m:^[ \t]*[-+=])"  # a list, a rule, a heading
+    r"|(?m:^[ \t]*\d+[.)])"  # a numbered list
+)
 
 
 def one_line(name: str, longest: int = LONGEST_NAME) -> str:
@@ -53,4 +62,19 @@ def for_chat(text: str) -> str:
 
 def for_title(text: str) -> str:
     """Return a title of one line in which nothing is a mention, a link or markup."""
-    return for_chat(one_line(text, longest=250)).translate(_LOOK_ALIKES)
+    plain = one_line(text, longest=250).translate(_LOOK_ALIKES)
+    return for_chat(_EMPHASIS.sub("＿", plain))
+
+
+def for_markdown(text: str) -> str:
+    r"""Return a text of which a reader of Markdown shows every character, and formats none.
+
+    Example:
+        >>> print(for_markdown("*tiger_cat*"))
+        \*tiger\_cat\*
+    """
+    return _MARKDOWN.sub(lambda found: _escaped(found[0]), text)
+
+
+def _escaped(found: str) -> str:
+    return f"{found[:-1]}\\{found[-1]}"

@@ -12,9 +12,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from core.escaping import one_line
 from core.store import alert_rules, outbox
 from core.store.outbox import NewDelivery
-from monitor.escaping import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,10 +51,12 @@ class News:
             "since": alert.since.isoformat() if alert.since else None,
             "state": alert.state,
             "title": alert.title,
+            "line": _sentence(self),
             "body": alert.body,
             "confused_with": alert.confused_with,
             "images": alert.images,
             "evidence": alert.peak,
+            "why": dict(alert.evidence),
         }
 
     def identity(self) -> tuple[str, int, str, int]:
@@ -86,6 +88,8 @@ def tell(connection: Connection, news: Sequence[News], *, now: datetime) -> int:
                     message=compose(heard, now=now),
                     created_at=now,
                     due_at=_due_at(heard, current.rules, now),
+                    alerts=sorted({each.alert.id for each in heard}),
+                    urgent=_is_urgent(heard, current.rules),
                 ),
             )
     return told
@@ -95,7 +99,8 @@ def compose(news: Sequence[News], *, now: datetime) -> dict[str, Any]:
     """Return the one message that tells some news.
 
     Returns:
-        `{"at", "mood", "title", "body", "news": [...]}`; `title` and `body` are plain text.
+        `{"at", "mood", "title", "body", "count", "news": [...]}`; `title` and `body` are plain
+        text, `count` is how much news there is, of which the first 500 are listed.
     """
     shown = news[:_TOLD_IN_FULL]
     paragraphs = [_paragraph(each, alone=len(news) == 1) for each in shown]
@@ -109,6 +114,7 @@ def compose(news: Sequence[News], *, now: datetime) -> dict[str, Any]:
         "mood": "bad" if bad else "good",
         "title": _title(news),
         "body": "\n\n".join(paragraphs),
+        "count": len(news),
         "news": [each.to_dict() for each in news[:_LISTED]],
     }
 
@@ -126,6 +132,7 @@ def trial_message(by: str, now: datetime) -> dict[str, Any]:
         "mood": "none",
         "title": "Weakspot: a test message",
         "body": f"Sent by {one_line(by)}, to see that messages arrive. Nothing is wrong.",
+        "count": 0,
         "news": [],
     }
 
@@ -143,16 +150,23 @@ def _is_heard(news: News, channel: Channel, rules: AlertRules) -> bool:
     return not muted and channel.hears(alert.kind, alert.label)
 
 
-def _due_at(news: Sequence[News], rules: AlertRules, now: datetime) -> datetime:
-    """Return when a message may go out: after the quiet hours, unless some of it is urgent."""
+def _is_urgent(news: Sequence[News], rules: AlertRules) -> bool:
     quiet = rules.quiet_hours
-    if quiet is None:
-        return now
-    urgent = any(
+    return quiet is not None and any(
         each.alert.label in quiet.urgent_classes or each.alert.kind in quiet.urgent_kinds
         for each in news
     )
-    return now if urgent else quiet.ends(now) or now
+
+
+def _due_at(news: Sequence[News], rules: AlertRules, now: datetime) -> datetime:
+    """Return when a message may go out: after the quiet hours, unless some of it is urgent.
+
+    Whether it is quiet is asked once more when it goes; see monitor.delivery.
+    """
+    quiet = rules.quiet_hours
+    if quiet is None or _is_urgent(news, rules):
+        return now
+    return quiet.ends(now) or now
 
 
 def _title(news: Sequence[News]) -> str:
@@ -172,7 +186,7 @@ def _sentence(news: News) -> str:
     if news.change == "opened":
         return news.alert.title
     if news.change == "worsened":
-        return f"{_name(news.alert)} is worse: evidence {news.alert.peak:.3g}"
+        return f"{_name(news.alert)} is worse: {_than_told(news.alert)}"
     return f"Resolved: {_name(news.alert)}"
 
 
@@ -182,9 +196,18 @@ def _paragraph(news: News, *, alone: bool) -> str:
         # Alone, its title is the message's.
         return alert.body if alone else f"{alert.title}\n{alert.body}"
     if news.change == "worsened":
-        return f"{_sentence(news)}, more than tenfold what was told. It was: {alert.title}"
+        return f"{_sentence(news)}. It was: {alert.title}"
     when = f" on {alert.resolved_at:%Y-%m-%d}" if alert.resolved_at else ""
     return f"Alert {alert.id} is resolved{when}. It was: {alert.title}"
+
+
+def _than_told(alert: Alert) -> str:
+    """Say what the last two tellings counted: the one that is made now, and the one before."""
+    *_, before, now = alert.was_told()
+    return (
+        f"{now.correct} of {now.n} right from {now.since} to {now.until}, told before: "
+        f"{before.correct} of {before.n}"
+    )
 
 
 def _name(alert: Alert) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from core.store.alerts import Alert
-from monitor.telling import News, compose, dedup_key
+from core.telling import News, compose, dedup_key
 
 NOW = datetime(2026, 3, 10, 2, tzinfo=UTC)
 ALERT = Alert(
@@ -22,6 +22,11 @@ ALERT = Alert(
     resolved_at=None,
     peak=5400.0,
     level=3,
+    evidence={"cause": "data"},
+    told=[
+        {"since": "2026-03-08", "until": "2026-03-09", "n": 20, "correct": 6},
+        {"since": "2026-03-10", "until": "2026-03-14", "n": 50, "correct": 1},
+    ],
 )
 
 
@@ -65,8 +70,17 @@ class TestCompose:
         message = compose(news, now=NOW)
 
         assert message["title"] == "1 weak: Class 1; 1 worse: Class 2; 1 resolved: Class 3"
-        assert "Class 2 is worse: evidence 5.4e+03" in message["body"]
+        assert (
+            "Class 2 is worse: 1 of 50 right from 2026-03-10 to 2026-03-14, "
+            "told before: 6 of 20. It was: Class 2 is weak" in message["body"]
+        )
         assert "Alert 3 is resolved on 2026-03-10. It was: Class 3 is weak" in message["body"]
+
+    def test_programs_get_the_reason_and_a_line(self):
+        """A receiver of the webhook need not read sentences, nor ask again."""
+        (news,) = compose([News("opened", ALERT)], now=NOW)["news"]
+
+        assert (news["why"], news["line"]) == ({"cause": "data"}, ALERT.title)
 
     def test_good_news_alone_is_good(self):
         """Some channels show it in green."""

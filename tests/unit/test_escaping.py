@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.escaping import for_chat, for_title, one_line
+from core.escaping import for_chat, for_title, one_line
 
 JOINER = "\u2060"
 
