@@ -2,8 +2,8 @@
 
 `diagnose` is pure: the same material, the same diagnosis. What it says is a finding with its
 numbers, not a proof: a cause is named where the tests of core.stats.cause agree, and `unclear`
-otherwise. The frozen set comes first: where the runtime gives other answers than before, no class
-is judged by them.
+otherwise. The frozen set comes first: what sank since the runtime gives other answers than before,
+by answers that it can have turned, is no weak class.
 
 | cause | what it means | retraining |
 |---|---|---|
@@ -24,11 +24,12 @@ import numpy as np
 from core.stats import cause
 from core.stats.cause import Reference, Rows, Verdict
 from core.stats.confusion import confusion_e_values, confusion_levels
-from core.store import alerts, flags
+from core.store import alerts, flags, sentinel_checks, traces
+from core.store.traces import Stretch
 from monitor import label_doubts
 from monitor.diagnosis_words import sentences_of
 from monitor.findings import COLUMNS, Cause, Confused, Diagnosis, Doubt, Moved, WorstImage
-from monitor.material import UNKNOWN_IMAGE, Material, gather, rows_of
+from monitor.material import CURRENT, UNKNOWN_IMAGE, Material, gather, leads_of_wrong, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,54 +39,130 @@ if TYPE_CHECKING:
 
     from core.store.flags import Flag
     from core.store.registry import Version
+    from core.store.sentinel_checks import Check
     from core.store.traces import Trace
 
 SHOWN = 5
 MOST_A_DAY = 20
 
 _DOUBTS = 20
+_TURNED = 0.5  # of the wrong answers, so that a runtime that can turn them explains a class
 _ALONE_LEVEL = 0.05
 
 
-def explain(connection: Connection, flag: Flag, until: date | None = None) -> Diagnosis:
+def explain(
+    connection: Connection, flag: Flag, until: date | None = None, *, version: str | None = None
+) -> Diagnosis:
     """Return why the class of a flag has sunk, by what is known at the end of a day.
 
     Args:
         connection: Where the tables are.
         flag: The flag.
         until: The day; the one that raised the flag when None.
+        version: The version examined by then; the flag's when None.
     """
-    return diagnose(gather(connection, flag, until or flag.raised_on))
+    return diagnose(gather(connection, flag, until or flag.raised_on, version or flag.version))
 
 
-def of_new_flag(connection: Connection, flag: Flag) -> Diagnosis | None:
-    """Return why the class of a flag has sunk; None past the first MOST_A_DAY flags of its day.
+def of_new_flag(
+    connection: Connection, flag: Flag, until: date | None = None, *, version: str | None = None
+) -> Diagnosis | None:
+    """Return why the class of a flag has sunk; None unless it is among the MOST_A_DAY surest.
 
-    Where hundreds of classes sink at once, the first ones tell what there is to tell.
+    Where hundreds of classes sink at once, those with the most evidence are told of first; the
+    others follow on the next days.
     """
-    before = [
+    beside = flags.overlapping(connection, flag.raised_on, flag.raised_on)
+    surer = [
         each
-        for each in flags.overlapping(connection, flag.raised_on, flag.raised_on)
-        if each.raised_on == flag.raised_on and each.id < flag.id
+        for each in beside
+        if each.raised_on == flag.raised_on
+        and (-each.evidence, each.id) < (-flag.evidence, flag.id)
     ]
-    return explain(connection, flag) if len(before) < MOST_A_DAY else None
+    if len(surer) >= MOST_A_DAY:
+        return None
+    return explain(connection, flag, until, version=version)
+
+
+def to_tell(
+    connection: Connection, opened: Sequence[Flag], version: str, day: date | None
+) -> list[Flag]:
+    """Return the flags that need an alert of their own now, the oldest first.
+
+    A flag that the runtime explains has none: the runtime's own alert is about the same cause, and
+    names the class. It gets one as soon as the runtime does not explain it any more.
+
+    Args:
+        connection: Where the tables are.
+        opened: The flags just opened.
+        version: The version examined.
+        day: The day examined; None where no exam counted.
+    """
+    if day is None:
+        return list(opened)
+    older = _untold(connection, flags.open_flags(connection))
+    waiting = {each.id: each for each in older if each.raised_on <= day} | {
+        each.id: each for each in opened
+    }
+    check = sentinel_checks.last(connection, version, day)
+    first = sentinel_checks.unsound_since(connection, version, day)
+    told: list[Flag] = []
+    for _, flag in sorted(waiting.items()):
+        wrong: list[Trace] = []
+        if first is not None and flag.version == version and flag.since >= first:
+            asked = Stretch(version, flag.since, day)
+            wrong = traces.of_class(connection, asked, flag.label, limit=CURRENT)
+        if not _is_by_runtime(check, first, flag.since, wrong):
+            told.append(flag)
+    return told
 
 
 def settle(connection: Connection, version: Version, day: date, *, now: datetime) -> None:
     """Bring the diagnoses of open flags up to date, and hold back labels that look wrong.
 
+    At most MOST_A_DAY: those without a diagnosis first, the surest before the others, then those
+    whose diagnosis is the oldest.
+
     Args:
         connection: Where the tables are.
-        version: The version examined.
+        version: The version examined; flags of versions before it are diagnosed by its answers.
         day: The day examined; its new flags have their diagnosis already.
         now: The present moment.
     """
-    weak = [flag for flag in flags.open_flags(connection) if flag.version == version.version]
-    for flag in [flag for flag in weak if flag.raised_on < day][:MOST_A_DAY]:
-        alerts.set_evidence(connection, flag.id, explain(connection, flag, day).to_dict())
-    known = alerts.causes(connection, [flag.id for flag in weak])
-    named = {flag.label: (flag.since, known.get(flag.id, "unclear")) for flag in weak}
+    known = set(version.labels)
+    weak = [flag for flag in flags.open_flags(connection) if flag.label in known]
+    told = {alert.flag: alert for alert in alerts.of_flags(connection, [f.id for f in weak])}
+
+    def urgency(flag: Flag) -> tuple[str, float, int]:
+        return str(told[flag.id].evidence.get("until") or ""), -flag.evidence, flag.id
+
+    older = [flag for flag in weak if flag.id in told and flag.raised_on < day]
+    for flag in sorted(older, key=urgency)[:MOST_A_DAY]:
+        found = explain(connection, flag, day, version=version.version)
+        before = dict(told[flag.id].evidence)
+        evidence = found.to_dict()
+        # What an earlier version's images have shown holds until this one's show something.
+        if before and flag.version != version.version and not found.is_founded:
+            evidence = before | {"until": day.isoformat()}
+        alerts.set_evidence(connection, flag.id, evidence)
+    causes = alerts.causes(connection, [flag.id for flag in weak])
+    causes |= {flag.id: "runtime" for flag in weak if flag.id not in told}
+    _name_under_runtime(connection, [flag for flag in weak if flag.id not in told], version)
+    named = {flag.label: (flag.since, causes.get(flag.id, "unclear")) for flag in weak}
     label_doubts.settle(connection, version, day, named, now=now)
+
+
+def _untold(connection: Connection, found: Sequence[Flag]) -> list[Flag]:
+    told = {alert.flag for alert in alerts.of_flags(connection, [flag.id for flag in found])}
+    return [flag for flag in found if flag.id not in told]
+
+
+def _name_under_runtime(connection: Connection, untold: Sequence[Flag], version: Version) -> None:
+    """Let the runtime's alert name the classes that it explains."""
+    classes = [{"label": flag.label, "since": flag.since.isoformat()} for flag in untold]
+    if classes:
+        evidence = {"cause": "runtime", "classes": classes}
+        alerts.set_notice_evidence(connection, "runtime", version.version, evidence)
 
 
 def diagnose(material: Material) -> Diagnosis:
@@ -105,15 +182,42 @@ def diagnose(material: Material) -> Diagnosis:
         doubts=_doubts(material.current),
         verdict=verdict,
         sentinels=_sentinels(material),
+        version=material.version,
+        until=material.until,
     )
     return replace(found, sentences=sentences_of(found))
 
 
 def _cause(material: Material, verdict: Verdict | None) -> Cause:
-    check = material.check
-    if check is not None and check.verdict in {"runtime", "model"}:
-        return "runtime" if check.verdict == "runtime" else "model"
+    if _sentinels_explain(material):
+        return "model" if material.check and material.check.verdict == "model" else "runtime"
     return (verdict.blame if verdict else None) or "unclear"
+
+
+def _sentinels_explain(material: Material) -> bool:
+    """Say whether what the frozen set found can be why the class sank."""
+    check, first = material.check, material.unsound_since
+    if check is not None and check.verdict == "model":
+        return first is not None and material.since >= first
+    return _is_by_runtime(check, first, material.since, material.current)
+
+
+def _is_by_runtime(
+    check: Check | None, first: date | None, since: date, current: Sequence[Trace]
+) -> bool:
+    """Say whether another runtime may be why a class sank.
+
+    It is not to blame for what began before it changed, nor for answers that it cannot have turned.
+
+    Args:
+        check: What the frozen set said last.
+        first: Since when it has been unsound.
+        since: When the class sank.
+        current: What was seen of it since.
+    """
+    if check is None or check.verdict != "runtime" or first is None or since < first:
+        return False
+    return cause.share_turned(leads_of_wrong(current), check.deviation) >= _TURNED
 
 
 def _confused(material: Material) -> Confused | None:
@@ -218,7 +322,14 @@ def _sentinels(material: Material) -> dict[str, Any] | None:
     check = material.check
     if check is None:
         return None
-    return {"verdict": check.verdict, "day": check.day.isoformat(), "detail": check.detail}
+    first = material.unsound_since
+    return {
+        "verdict": check.verdict,
+        "day": check.day.isoformat(),
+        "detail": check.detail,
+        "since": first.isoformat() if first else None,
+        "explains": _sentinels_explain(material),
+    }
 
 
 def _int(value: object) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from monitor.escaping import one_line
+from core.escaping import one_line
 
 if TYPE_CHECKING:
     from core.stats.cause import Verdict
@@ -17,6 +17,9 @@ _MOST = 1e6
 def sentences_of(found: Diagnosis) -> tuple[str, ...]:
     """Return the sentences that tell a diagnosis; class names stand in them on one line."""
     said = [_cause(found)]
+    unsound = found.sentinels or {}
+    if unsound.get("since") and not unsound["explains"]:
+        said.append(f"Other answers of the runtime since {unsound['since']} do not explain this.")
     if found.confused is not None:
         said.append(_confused(found.confused, one_line(found.label)))
     said += _moved(found)
@@ -34,7 +37,7 @@ def _cause(found: Diagnosis) -> str:
     sentinels = found.sentinels or {}
     if found.cause == "runtime":
         return f"Cause: the runtime, not the class. {sentinels.get('detail', '')}"
-    if sentinels.get("verdict") == "model":
+    if found.cause == "model" and sentinels.get("explains"):
         return f"Cause: another model. {sentinels.get('detail', '')}"
     if found.verdict is None:
         return "Cause: unclear; there are no reference images to compare with."

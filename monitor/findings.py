@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from core.escaping import one_line
 from core.images.descriptors import DESCRIPTORS
-from monitor.escaping import one_line
+from core.stats.cause import FEWEST_WRONG
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from core.stats.cause import Movement, Verdict
 
 Cause = Literal["runtime", "label", "data", "model", "unclear"]
@@ -107,6 +110,8 @@ class Diagnosis:
         doubts: Labels of the class that look wrong, the surest first.
         verdict: What core.stats.cause found; None without reference.
         sentinels: What the frozen set said: `{"verdict", "day", "detail"}`; None if never asked.
+        version: The version examined.
+        until: The last day that was looked at.
     """
 
     cause: Cause
@@ -118,6 +123,13 @@ class Diagnosis:
     doubts: tuple[Doubt, ...] = ()
     verdict: Verdict | None = field(default=None, repr=False)
     sentinels: dict[str, Any] | None = None
+    version: str = ""
+    until: date | None = None
+
+    @property
+    def is_founded(self) -> bool:
+        """Whether enough images are wrong to conclude anything from."""
+        return self.verdict is not None and self.verdict.wrong >= FEWEST_WRONG
 
     @property
     def refusal(self) -> str | None:
@@ -140,6 +152,8 @@ class Diagnosis:
             "moved_from_predicted": _table(verdict.from_predicted) if verdict else [],
             "moved_of_right": _table(verdict.right_from_own) if verdict else [],
             "sentinels": self.sentinels,
+            "version": self.version,
+            "until": self.until.isoformat() if self.until else None,
         }
 
 

@@ -1,6 +1,7 @@
 """From verdicts to flags: an alarm opens one, and only the recovery test closes it.
 
-Between the two nothing moves, neither one good day nor ten more alarms. Days replayed for late
+Between the two nothing moves, neither one good day nor ten more alarms; only a class that the
+version examined does not know any more has its flag closed. Days replayed for late
 labels are gone through in order, so a flag they would have opened is opened now, unless one that
 was raised already covers it. Verdicts on a version that has been replaced since are history: they
 are recorded as states, but open and close nothing.
@@ -17,7 +18,7 @@ from core.store.flags import Flag, NewFlag
 from monitor.rules import change_day
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -61,14 +62,14 @@ def decide(
         for label, evidence in verdict.alarms.items():
             if _is_covered(connection, label, verdict.day):
                 continue
-            since = _since(connection, version, label, verdict.day, then)
+            reference = float(then.reference[then.labels.index(label)])
             flag = flags.open_flag(
                 connection,
                 NewFlag(
                     kind=flags.CHANGE,
                     label=label,
                     version=version,
-                    since=since,
+                    since=since(connection, version, label, verdict.day, reference),
                     raised_on=verdict.day,
                     raised_at=now,
                     evidence=evidence,
@@ -77,6 +78,7 @@ def decide(
             )
             decisions.opened.extend([flag] if flag else [])
     if current:
+        _close_unknown(connection, version, current, decisions, now=now, labels=held_to.labels)
         _withdraw_unfounded(connection, version, current, decisions, now)
     return decisions
 
@@ -90,17 +92,60 @@ def _close_recovered(
             decisions.closed.append(flag)
 
 
+def _close_unknown(
+    connection: Connection,
+    version: str,
+    verdicts: Sequence[Verdict],
+    decisions: Decisions,
+    *,
+    now: datetime,
+    labels: Collection[str],
+) -> None:
+    """Close the flags of earlier versions whose classes this one does not know.
+
+    Nobody will ever examine them again, so they could never show recovery.
+    """
+    known = set(labels)
+    for flag in flags.open_flags(connection):
+        if flag.version == version or flag.label in known:
+            continue
+        on = max(verdicts[0].day, flag.raised_on)
+        if flags.close(connection, flag, on=on, now=now):
+            decisions.closed.append(flag)
+            reason = f"{version} does not know the class"
+            _record_withdrawal(connection, flag, reason, now)
+
+
+def _record_withdrawal(connection: Connection, flag: Flag, reason: str, now: datetime) -> None:
+    audit.record(
+        connection,
+        now=now,
+        by="monitor",
+        action="withdraw flag",
+        subject=flag.label,
+        detail={"flag": flag.id, "reason": reason},
+    )
+
+
 def _is_covered(connection: Connection, label: str, day: date) -> bool:
     """Say whether a flag of this class is open, or was raised for this episode and has closed."""
     return bool(flags.overlapping(connection, day, date.max, label))
 
 
-def _since(connection: Connection, version: str, label: str, day: date, held_to: Levels) -> date:
-    """Return the day a class most likely sank, looking back to where its detector began."""
+def since(connection: Connection, version: str, label: str, day: date, reference: float) -> date:
+    """Return the day a class most likely sank, looking back to where its detector began.
+
+    Args:
+        connection: Where the counts are.
+        version: The version examined.
+        label: The class.
+        day: The day of the alarm.
+        reference: Accuracy the class was held to.
+    """
     before = class_state.last_alarm(connection, version, label, day)
     first = before + timedelta(days=1) if before else date.min
     days = class_days.of_label(connection, version, label, first, day)
-    return change_day(days, float(held_to.reference[held_to.labels.index(label)]))
+    return change_day(days, reference)
 
 
 def _withdraw_unfounded(
@@ -122,14 +167,5 @@ def _withdraw_unfounded(
             continue
         if flags.close(connection, flag, on=verdicts[-1].day, now=now):
             decisions.closed.append(flag)
-            audit.record(
-                connection,
-                now=now,
-                by="monitor",
-                action="withdraw flag",
-                subject=flag.label,
-                detail={
-                    "flag": flag.id,
-                    "reason": "late labels explain the alarm away",
-                },
-            )
+            reason = "late labels explain the alarm away"
+            _record_withdrawal(connection, flag, reason, now)

@@ -3,7 +3,7 @@
 Where a model and a label disagree for sure, either may be wrong. An image is held back when it also
 looks as the class that the model says, and its own class is not weak for another reason: where the
 pictures or the model are at fault, disagreement is the weakness itself, and is what a retraining
-must see.
+must see. Nothing is let go because a cause is not known: only pictures and model can clear labels.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _DAYS = 60
 _MOST = 2_000
+_CLEAR_LABELS = frozenset({"data", "model"})
 
 
 def settle(
@@ -41,8 +42,14 @@ def settle(
 ) -> int:
     """Hold back what looks wrong among a day's labels; return how many were not held before.
 
-    For a class that is weak, everything since it sank is decided anew: where its labels are the
-    cause, all wrong images that look as another class are held back, and none otherwise.
+    For a class that is weak, everything since it sank is decided anew:
+
+    | cause | held back of those that look as another class |
+    |---|---|
+    | `label` | all wrong images |
+    | `unclear` | those whose label looks wrong by confident learning, as in a class that is well |
+    | `data`, `model` | none, and what was is let go |
+    | `runtime` | what was; by its answers nothing is added |
 
     Args:
         connection: Where the tables are.
@@ -55,9 +62,12 @@ def settle(
     doubtful = [each for each in traces.suspected(connection, today) if each.label not in weak]
     first = day
     for label, (since, named) in weak.items():
-        if named == "label":
+        stretch = Stretch(version.version, since, day)
+        if named in {"label", "unclear"}:
             first = min(first, since)
-            doubtful += _wrong(connection, Stretch(version.version, since, day), label)
+            found = _wrong(connection, stretch, label)
+            doubtful += [each for each in found if named == "label" or each.suggested is not None]
+        if named not in _CLEAR_LABELS:
             continue
         reason = f"{label} is weak, and the cause is not its labels but: {named}"
         label_suspects.release(connection, version.version, label, since, reason=reason, now=now)

@@ -59,9 +59,13 @@ class Material:
 
     Attributes:
         label: The class that sank.
+        version: The version examined.
+        since: The day on which it most likely sank.
+        until: The last day that counts.
         labels: The version's classes, in order.
         counts: The version's reference: `{label: {"n", "correct", "confused"}}`.
         check: What the frozen set said last; None when it was never asked.
+        unsound_since: Since when it has been unsound without a break; None while it is sound.
         days: The class's days, in order.
         current: Images of the class since it sank.
         others: Images of other classes of the same days.
@@ -69,43 +73,65 @@ class Material:
     """
 
     label: str
+    version: str
+    since: date
+    until: date
     labels: tuple[str, ...]
     counts: dict[str, dict[str, object]]
     check: Check | None
+    unsound_since: date | None
     days: Sequence[ClassDay]
     current: Sequence[Trace]
     others: Sequence[Trace]
     reference: ReferenceImages
 
 
-def gather(connection: Connection, flag: Flag, until: date) -> Material:
+def gather(connection: Connection, flag: Flag, until: date, version: str) -> Material:
     """Return what is known of a flag at the end of a day.
 
     Args:
         connection: Where the tables are.
         flag: The flag.
         until: The last day that counts.
+        version: The version examined by then: the flag's, or one that was promoted since.
 
     Raises:
-        NotFoundError: Its version is not registered.
+        NotFoundError: The version is not registered.
     """
-    version = registry.get(connection, flag.version)
-    since = Stretch(flag.version, flag.since, until)
+    known = registry.get(connection, version)
+    since = Stretch(version, flag.since, until)
     current = traces.of_class(connection, since, flag.label, limit=CURRENT)
     others = traces.of_others(connection, since, flag.label, limit=OF_OTHERS)
     first = until - timedelta(days=_DAYS)
     seen = {trace.image for trace in (*current, *others)}
-    earlier = Stretch(flag.version, first, flag.since - timedelta(days=1))
+    earlier = Stretch(version, first, flag.since - timedelta(days=1))
     return Material(
         label=flag.label,
-        labels=tuple(version.labels),
-        counts=version.reference,
-        check=sentinel_checks.last(connection, flag.version, until),
-        days=class_days.of_label(connection, flag.version, flag.label, first, until),
+        version=version,
+        since=flag.since,
+        until=until,
+        labels=tuple(known.labels),
+        counts=known.reference,
+        check=sentinel_checks.last(connection, version, until),
+        unsound_since=sentinel_checks.unsound_since(connection, version, until),
+        days=class_days.of_label(connection, version, flag.label, first, until),
         current=current,
         others=others,
-        reference=reference_of(connection, version, earlier, label=flag.label, without=seen),
+        reference=reference_of(connection, known, earlier, label=flag.label, without=seen),
     )
+
+
+def leads_of_wrong(found: Sequence[Trace]) -> NDArray[np.float64]:
+    """Return by how much each wrong answer's logit lies above its label's at least, (n,)."""
+    return np.array([_lead(each) for each in found if each.predicted != each.label], np.float64)
+
+
+def _lead(wrong: Trace) -> float:
+    if wrong.lead is not None:
+        return wrong.lead
+    # Judged before it was kept: the label has at most what the answer has left.
+    sure = min(wrong.confidence, 1 - 1e-7)
+    return max(float(np.log(sure / (1 - sure))), 0.0)
 
 
 def reference_of(

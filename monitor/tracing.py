@@ -34,6 +34,7 @@ def traces_of(
     table = np.stack([described[name] for name in DESCRIPTORS], axis=1)
     doubts = _doubts(evaluation)
     confidence = evaluation.confidence.tolist()
+    lead = _leads(evaluation)
     found: list[Trace] = []
     for row in np.flatnonzero(evaluation.labels >= 0).tolist():
         suggested, margin = doubts.get(row, (None, None))
@@ -49,9 +50,20 @@ def traces_of(
                 embedding=evaluation.embedding[row],
                 suggested=None if suggested is None else labels[suggested],
                 margin=margin,
+                lead=lead[row],
             )
         )
     return found
+
+
+def _leads(evaluation: Evaluation) -> list[float]:
+    """Return by how much each answer's logit lies above the label's; 0 for an unknown label."""
+    n, labels = len(evaluation.labels), evaluation.labels
+    # Of float32 probabilities; one that has vanished stands for the smallest there is.
+    logs = np.log(np.maximum(evaluation.probabilities, np.finfo(np.float32).tiny))
+    rows = np.arange(n)
+    own = np.where(labels >= 0, labels, evaluation.predicted)
+    return (logs[rows, evaluation.predicted] - logs[rows, own]).astype(np.float64).tolist()
 
 
 def _doubts(evaluation: Evaluation) -> dict[int, tuple[int, float]]:

@@ -127,6 +127,7 @@ class EngineProcess:
             await asyncio.to_thread(room.reloader.look)
             room.reloader.start()
             room.upkeep.start()
+            room.self_check.start()
             self._looked = True
             if slot.peek() is None:
                 self._tell_all(slot.reason)
@@ -268,6 +269,7 @@ class EngineProcess:
         if self._looked:
             self._room.reloader.stop()
             self._room.upkeep.stop()
+            self._room.self_check.stop()
         self._room.batcher.stop()
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from service.batcher import Batcher
 from service.model_slot import ModelSlot
 from service.reloader import Reloader
+from service.self_check import SelfCheck
 from service.upkeep import Upkeep
 
 
@@ -23,9 +24,11 @@ class EngineRoom:
         batcher: Runs it.
         reloader: Follows the champion.
         upkeep: Looks after the log's partitions.
+        self_check: Asks the version about its frozen images every day.
     """
 
     slot: ModelSlot
     batcher: Batcher
     reloader: Reloader
     upkeep: Upkeep
+    self_check: SelfCheck

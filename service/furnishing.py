@@ -31,6 +31,7 @@ from service.predictor import Limits, Predictor
 from service.reloader import Loading, Reloader
 from service.replayer import Replayer
 from service.rooms import Rooms
+from service.self_check import SelfCheck
 from service.spool import Spool
 from service.telemetry import Metrics
 from service.upkeep import Upkeep
@@ -116,11 +117,28 @@ def engine_room(
         "Days that were due and that no monitor has examined in time.",
         lambda: len(upkeep.late.late),
     )
+    metrics.watch(
+        "weakspot_deliveries_waiting",
+        "Messages about alerts that wait to be sent, or are on their way.",
+        lambda: upkeep.undelivered[0],
+    )
+    metrics.watch(
+        "weakspot_deliveries_dead",
+        "Messages about alerts that were given up; weakspot alerts outbox says why.",
+        lambda: upkeep.undelivered[1],
+    )
+    self_check = SelfCheck(engine, slot, batcher, clock=clock, host=socket.gethostname())
+    metrics.watch(
+        "weakspot_runtime_changed",
+        "1 while the frozen images get other answers than when the version was first loaded here.",
+        lambda: bool(self_check.last and not self_check.last.is_sound),
+    )
     return EngineRoom(
         slot=slot,
         batcher=batcher,
         reloader=Reloader(engine, slot, loading=loading, clock=clock, on_load=_tell(metrics)),
         upkeep=upkeep,
+        self_check=self_check,
     )
 
 
@@ -202,6 +220,7 @@ def furnish(
         predictor=predictor,
         reloader=room.reloader if room else None,
         upkeep=room.upkeep if room else None,
+        self_check=room.self_check if room else None,
         metrics=metrics,
         link=link,
     )

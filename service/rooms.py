@@ -19,6 +19,7 @@ from service.prediction_log import PredictionLog
 from service.predictor import Limits, Predictor
 from service.reloader import Reloader
 from service.replayer import Replayer
+from service.self_check import SelfCheck
 from service.spool import Spool
 from service.telemetry import Metrics
 from service.upkeep import Upkeep
@@ -46,6 +47,7 @@ class Rooms:
         predictor: Takes an image through all of them.
         reloader: Follows the champion; None in a front, whose engine process does.
         upkeep: Looks after the log's partitions; likewise.
+        self_check: Asks the version about its frozen images; likewise.
         metrics: This process' own numbers.
         link: The way to the engine process; None where this process is everything.
     """
@@ -67,6 +69,7 @@ class Rooms:
     predictor: Predictor
     reloader: Reloader | None
     upkeep: Upkeep | None
+    self_check: SelfCheck | None
     metrics: Metrics
     link: EngineLink | None = None
 
@@ -86,6 +89,8 @@ class Rooms:
             self.reloader.start()
         if self.upkeep:
             self.upkeep.start()
+        if self.self_check:
+            self.self_check.start()
 
     def close(self) -> None:
         """End every thread, after what was accepted is answered and written."""
@@ -93,6 +98,8 @@ class Rooms:
             self.reloader.stop()
         if self.upkeep:
             self.upkeep.stop()
+        if self.self_check:
+            self.self_check.stop()
         self.predictor.stop()
         self.batcher.stop()
         self.log.stop()

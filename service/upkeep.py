@@ -5,7 +5,8 @@ reaches another day. When that fails nothing is lost: rows of a day without a pa
 default one.
 
 Every five minutes it is asked which days the monitor should have examined by now. A monitor that
-is dead cannot say so itself.
+is dead cannot say so itself. What is found is put into the outbox; who sends it is the monitor,
+once it lives again, or whatever else empties the outbox (docs/alerts.md).
 """
 
 from __future__ import annotations
@@ -17,18 +18,21 @@ from datetime import date, timedelta
 
 from sqlalchemy import Engine
 
+from core import telling
 from core.clock import Clock
 from core.errors import WeakspotError
-from core.store import due, idempotency
+from core.store import due, idempotency, outbox
 from core.store.database import transaction
 from core.store.due import Look
 from core.store.partitions import drop_partitions_before, ensure_partitions
+from core.telling import News
 
 _log = logging.getLogger(__name__)
 
 _EVERY_S = 3600.0
 _AGAIN_S = 30.0  # after a failure
 _LATE_S = 300.0  # between two looks for a monitor that is late
+_COUNT_S = 30.0  # between two counts of messages that have not arrived
 _LOOK_S = 1.0  # how often the clock is asked for the day
 _DAYS_AHEAD = 7
 _ANSWERS_KEPT = timedelta(hours=24)  # under their Idempotency-Key
@@ -46,6 +50,8 @@ class Upkeep:
 
     Attributes:
         late: What the last look for a late monitor found.
+        undelivered: Messages about alerts that wait or are on their way, and that were given up,
+            at the last look.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class Upkeep:
         self._retention_days = retention_days
         self._monitor_hour_utc = monitor_hour_utc
         self.late = Look(())
+        self.undelivered = (0, 0)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="upkeep", daemon=True)
 
@@ -92,11 +99,25 @@ class Upkeep:
             StoreError: Postgres is away.
         """
         with transaction(self._engine) as connection:
-            self.late = due.look(connection, self._clock.now(), hour_utc=self._monitor_hour_utc)
+            now = self._clock.now()
+            self.late = due.look(connection, now, hour_utc=self._monitor_hour_utc)
+            news = [News("opened", self.late.raised)] if self.late.raised else []
+            news += [News("resolved", self.late.resolved)] if self.late.resolved else []
+            telling.tell(connection, news, now=now)
         if self.late.raised:
             _log.error("the monitor is late: %s", self.late.to_text())
         if self.late.resolved:
             _log.info("the monitor is no longer late")
+
+    def count_the_undelivered(self) -> None:
+        """Count the messages about alerts that have not arrived.
+
+        Raises:
+            StoreError: Postgres is away.
+        """
+        with transaction(self._engine) as connection:
+            counts = outbox.counts(connection)
+        self.undelivered = (counts["waiting"] + counts["sending"], counts["dead"])
 
     def _forget_answers(self) -> None:
         moment = self._clock.now() - _ANSWERS_KEPT
@@ -107,7 +128,7 @@ class Upkeep:
 
     def _work(self) -> None:
         done_on: date | None = None
-        next_s = 0.0
+        next_s = next_count_s = 0.0
         # Not at once: a monitor that is started with this service needs a while to catch up.
         next_look_s = time.monotonic() + _LATE_S
         while not self._stopping.is_set():
@@ -117,6 +138,9 @@ class Upkeep:
                     done_on, next_s = today, time.monotonic() + _AGAIN_S
                     self.run_once()
                     next_s = time.monotonic() + _EVERY_S
+                if time.monotonic() >= next_count_s:
+                    next_count_s = time.monotonic() + _COUNT_S
+                    self.count_the_undelivered()
                 if time.monotonic() >= next_look_s:
                     next_look_s = time.monotonic() + _LATE_S
                     self.look_for_the_monitor()

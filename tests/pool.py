@@ -89,6 +89,7 @@ def add_pictures(
     labels: Sequence[str] = LABELS,
     shown_as: Mapping[str, str] | None = None,
     dimmed: float = 1.0,
+    blended: float = 1.0,
 ) -> list[Path]:
     """Draw pictures, put them into the pool as test images of that day, and return their files.
 
@@ -100,6 +101,7 @@ def add_pictures(
         labels: All labels, in order.
         shown_as: `{"Spider": "Cat"}`: pictures labelled Spider are painted like a Cat.
         dimmed: What every pixel of those is multiplied by: then they are like nobody.
+        blended: How much of those is the other label; the rest is their own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     added: list[tuple[Path, Image]] = []
@@ -109,6 +111,8 @@ def add_pictures(
             # The seed is different for each picture, so that no two have the same bytes.
             seed = taken_on.toordinal() * 1000 + list(labels).index(label) * 100 + i
             drawn = picture(painted, labels=labels, seed=seed)
+            own = picture(label, labels=labels, seed=seed)
+            drawn = (drawn * blended + own * (1 - blended)).astype(np.uint8)
             data = png(drawn if painted == label else (drawn * dimmed).astype(np.uint8))
             path = folder / f"{taken_on}-{label}-{i}.png"
             path.write_bytes(data)

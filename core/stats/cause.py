@@ -44,6 +44,7 @@ EFFECT_FLOOR = 0.5
 FEWEST_WRONG = 5  # wrong images below which nothing is concluded
 LEAD = 1.5  # standard errors by which one cause's votes must lead over another's
 
+_BEYOND_THE_FROZEN = 10
 _FEWEST_MOVED = 3
 _UNUSUAL = 0.05
 _NEIGHBOURS = 5
@@ -236,6 +237,25 @@ def blame(reference: Reference, current: Rows, predicted: NDArray[np.int64]) -> 
     return Verdict(
         named if enough else None, len(wrong), votes, from_own, right_from_own, from_predicted
     )
+
+
+def share_turned(leads: NDArray[np.float64], deviation: float) -> float:
+    """Return the share of wrong answers that a runtime which computes otherwise can have turned.
+
+    Where no logit is off by more than d, an answer that was right before leads over the label by
+    at most 2 d now. Frozen images are few, and others may be off by more: d is taken tenfold.
+
+    Args:
+        leads: By how much the logit of each wrong answer lies above the label's, (n,).
+        deviation: Largest difference of a logit of the frozen images, finite.
+
+    Example:
+        >>> share_turned(np.array([0.1, 3.0]), deviation=0.01)
+        0.5
+    """
+    if not len(leads):
+        return 0.0
+    return float(np.mean(leads <= 2 * _BEYOND_THE_FROZEN * deviation))
 
 
 def looks_as(reference: Reference, rows: Rows, predicted: NDArray[np.int64]) -> list[Blame]:

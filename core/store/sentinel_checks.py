@@ -1,23 +1,29 @@
 """What a version says of its frozen images: once when first asked on a machine, then every day.
 
 The same bundle on the same machine, by the same engine, gives the same bits; what it gave first
-is the baseline. Another machine has a baseline of its own.
+is the baseline. Another machine has a baseline of its own. The monitor asks what it examines by,
+and every service what it serves by: each has its own row of a day.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
-from typing import Any, Literal
+from datetime import date, datetime, timedelta
+from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import JSONB, distinct_on, insert
 from sqlmodel import Field, SQLModel, col
 
 from core.errors import NotFoundError
 from core.store import audit
 
 Verdict = Literal["same", "first here", "runtime", "model"]
+
+MONITOR: Final = "monitor"
+# A service asks every day; one that has not asked for so long has gone.
+REMEMBERED: Final = timedelta(days=2)
+_SOUND: Final = ("same", "first here")
 
 _TIMESTAMP: Any = sa.DateTime(timezone=True)
 _JSON: Any = JSONB
@@ -46,6 +52,7 @@ class CheckRow(SQLModel, table=True):
 
     version: str = Field(primary_key=True)
     day: date = Field(primary_key=True)
+    asked_by: str = Field(primary_key=True, sa_column_kwargs={"server_default": MONITOR})
     at: datetime = Field(sa_type=_TIMESTAMP)
     verdict: str
     place: str
@@ -56,6 +63,7 @@ class CheckRow(SQLModel, table=True):
     pixels_off: float | None = None
     libraries: dict[str, str] = Field(sa_type=_JSON)
     detail: str
+    by_pixels: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ class Check:
 
     Attributes:
         version: The version.
-        day: The day examined.
+        day: The day examined; of a service, the day on which it asked.
         at: When it was asked.
         verdict: `same`, or `first here` when there was nothing to compare with; `runtime`: the
             registered bundle answers otherwise; `model`: it is not the registered bundle.
@@ -98,6 +106,8 @@ class Check:
         pixels_off: Mean difference of decoded pixels from those in the bundle, of 255.
         libraries: What was installed.
         detail: What is wrong, in words; empty when nothing is.
+        asked_by: `monitor`, or which service.
+        by_pixels: Largest difference of a logit that other pixels of the known files make.
     """
 
     version: str
@@ -112,11 +122,18 @@ class Check:
     pixels_off: float | None
     libraries: Mapping[str, str]
     detail: str
+    asked_by: str = MONITOR
+    by_pixels: float | None = None
 
     @property
     def is_sound(self) -> bool:
         """Whether the version may be judged by its answers."""
-        return self.verdict in {"same", "first here"}
+        return self.verdict in _SOUND
+
+    @property
+    def deviation(self) -> float:
+        """By how much a logit may be off from what it was when the version was measured."""
+        return (self.largest or 0.0) + (self.by_pixels or 0.0)
 
 
 def baseline(connection: Connection, version: str, place: str, engine: str) -> Baseline | None:
@@ -162,19 +179,60 @@ def keep_baseline(connection: Connection, found: Baseline, *, by: str, now: date
 def write(connection: Connection, check: Check) -> None:
     """Write one day's answers down, in place of what is there."""
     values = asdict(check) | {"libraries": dict(check.libraries)}
-    key = ("version", "day")
+    key = ("version", "day", "asked_by")
     statement = insert(CheckRow).values(values)
     changed = {name: value for name, value in values.items() if name not in key}
     connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changed))
 
 
 def last(connection: Connection, version: str, until: date | None = None) -> Check | None:
-    """Return a version's latest check (of no later day than `until`); None without any."""
-    statement = _CHECKS.where(col(CheckRow.version) == version)
+    """Return the monitor's last check of a version, of no later day than `until`; None without."""
+    statement = _CHECKS.where(col(CheckRow.version) == version, col(CheckRow.asked_by) == MONITOR)
     if until is not None:
         statement = statement.where(col(CheckRow.day) <= until)
     row = connection.execute(statement.order_by(col(CheckRow.day).desc()).limit(1)).one_or_none()
     return None if row is None else Check(*row)
+
+
+def unsound_since(connection: Connection, version: str, until: date) -> date | None:
+    """Return the first day of the unsound checks that the monitor's last one ends.
+
+    None where that one is sound, or there is none.
+
+    Args:
+        connection: Where they are.
+        version: The version.
+        until: Checks of later days do not count.
+    """
+    of_monitor = (col(CheckRow.version) == version, col(CheckRow.asked_by) == MONITOR)
+    known = sa.select(sa.func.min(CheckRow.day)).where(*of_monitor, col(CheckRow.day) <= until)
+    sound = sa.select(sa.func.max(CheckRow.day)).where(
+        *of_monitor, col(CheckRow.day) <= until, col(CheckRow.verdict).in_(_SOUND)
+    )
+    last_sound: Any = connection.execute(sound).scalar_one()
+    if last_sound is not None:
+        known = known.where(col(CheckRow.day) > last_sound)
+    first: Any = connection.execute(known).scalar_one()
+    return first
+
+
+def in_force(connection: Connection, version: str, since: datetime) -> list[Check]:
+    """Return what each that asks a version found last: the monitor, and services since a moment.
+
+    Args:
+        connection: Where they are.
+        version: The version.
+        since: A service that has not asked since then has gone.
+    """
+    statement = (
+        _CHECKS.ext(distinct_on(col(CheckRow.asked_by)))
+        .where(
+            col(CheckRow.version) == version,
+            sa.or_(col(CheckRow.asked_by) == MONITOR, col(CheckRow.at) >= since),
+        )
+        .order_by(col(CheckRow.asked_by), col(CheckRow.day).desc())
+    )
+    return [Check(*row) for row in connection.execute(statement)]
 
 
 def latest(connection: Connection, limit: int = 100) -> list[Check]:
@@ -186,25 +244,42 @@ def latest(connection: Connection, limit: int = 100) -> list[Check]:
 def accept(connection: Connection, version: str, *, by: str, now: datetime) -> Check:
     """Take what a version gave last as what it has to give: a person has found it harmless.
 
+    Holds for whoever found other answers, the monitor and services, and returns the first of
+    them; where nobody did, for the monitor.
+
     Raises:
         NotFoundError: It was never asked, or could not be loaded when it was asked last.
     """
-    check = last(connection, version)
-    if check is None or check.engine is None:
+    asked = in_force(connection, version, now - REMEMBERED)
+    other = [each for each in asked if each.engine is not None and not each.is_sound]
+    if not other:
+        other = [each for each in asked if each.engine is not None and each.asked_by == MONITOR]
+    if not other:
         raise NotFoundError(
             f"version {version} has given no answers to accept; see: weakspot model sentinels"
         )
+    accepted = [_accepted(connection, each, by=by, now=now) for each in other]
+    return accepted[0]
+
+
+def _accepted(connection: Connection, check: Check, *, by: str, now: datetime) -> Check:
     keep_baseline(connection, baseline_of(check), by=by, now=now)
     statement = (
         sa.update(CheckRow)
-        .where(col(CheckRow.version) == version, col(CheckRow.day) == check.day)
+        .where(col(CheckRow.version) == check.version, col(CheckRow.day) == check.day)
+        .where(col(CheckRow.asked_by) == check.asked_by)
         .values(verdict="same", detail="")
         .returning(*_CHECKS.selected_columns)
     )
     accepted = Check(*connection.execute(statement).one())
-    detail = {"day": str(check.day), "place": check.place, "difference": check.detail}
+    detail = {
+        "day": str(check.day),
+        "asked by": check.asked_by,
+        "place": check.place,
+        "difference": check.detail,
+    }
     audit.record(
-        connection, now=now, by=by, action="accept answers", subject=version, detail=detail
+        connection, now=now, by=by, action="accept answers", subject=check.version, detail=detail
     )
     return accepted
 

@@ -50,6 +50,7 @@ class TraceRow(SQLModel, table=True):
     embedding: Any = Field(sa_column=sa.Column(_HALFVEC, nullable=False))
     suggested: str | None = None
     margin: float | None = Field(default=None, sa_type=sa.REAL)
+    lead: float | None = Field(default=None, sa_type=sa.REAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class Trace:
         embedding: float32 (256,), kept in half precision.
         suggested: The class that confident learning takes it for; None where the label stands.
         margin: Probability of the label less that of `suggested`; None without one.
+        lead: By how much the answer's logit lies above the label's, 0 where they are the same;
+            None for images judged by releases that did not keep it.
     """
 
     version: str
@@ -79,6 +82,7 @@ class Trace:
     embedding: NDArray[np.float32]
     suggested: str | None = None
     margin: float | None = None
+    lead: float | None = None
 
 
 _WRITTEN = (
@@ -93,6 +97,7 @@ _WRITTEN = (
     ("embedding", "bytea"),
     ("suggested", "text"),
     ("margin", "float4"),
+    ("lead", "float4"),
 )
 _EMBEDDING = [name for name, _ in _WRITTEN].index("embedding")
 _COPY = sql.SQL("COPY validation_traces ({}) FROM STDIN (FORMAT binary)").format(

@@ -2,7 +2,9 @@
 
     python -m tests.bench.diagnosis --bundle var/bundles/v1 --images ~/pictures
 
-The folder has `val/<Class>/...` and `test/<Class>/...`, neither learnt from. The bundle answers
+The folder has `val/<Class>/...` and `test/<Class>/...`, neither learnt from. With `--held-out 100`
+both sides are taken from `train/<Class>/...` instead, past the first hundred of each class by name:
+pictures that neither the bundle has learnt from nor the rule was made on. The bundle answers
 each picture once, sharp and blurred; a simulation then draws ten pictures of each class a day from
 the test side, plants one fault from the first day on, lets the e-SR detector raise its alarm, and
 asks `monitor.diagnosis.diagnose` about the first class that gives one, on the day it does. The
@@ -15,6 +17,7 @@ two planted ones: `unclear` is no mistake, but names nothing.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import tempfile
 from collections import Counter
@@ -56,13 +59,23 @@ CAMERAS: dict[str, tuple[str, Callable[[Image.Image], Image.Image]]] = {
         lambda seen: seen.crop((0, 0, seen.width // 2, seen.height)),
     ),
     "dark": ("camera in the dark, a fifth of the light", lambda seen: seen.point(_a_fifth)),
+    "jpeg": ("camera saving at JPEG quality 5", lambda seen: _saved_at(seen, 5)),
+    "turned": ("camera upside down", lambda seen: seen.transpose(Image.Transpose.ROTATE_180)),
 }
+# The rule was made on these; the others came later, with the pictures held out.
+MADE_ON = ("blur2", "blur3", "half", "dark")
 
-_BEGIN, _END = "<!-- measured -->", "<!-- /measured -->"
+_SIDE = 60  # pictures of a class on either side, of those held out
 
 
 def _a_fifth(level: int) -> float:
     return level / 5
+
+
+def _saved_at(seen: Image.Image, quality: int) -> Image.Image:
+    buffer = io.BytesIO()
+    seen.save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer).convert("RGB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +203,9 @@ def _material(
     ids = np.arange(len(before.labels)) + len(struck.labels) + 1
     return Material(
         label=names[weak],
+        version="v1",
+        since=FIRST_DAY,
+        until=days[-1].day,
         labels=tuple(names),
         counts={
             name: {
@@ -200,6 +216,7 @@ def _material(
             for c, (name, row) in enumerate(zip(names, counts, strict=True))
         },
         check=None,
+        unsound_since=None,
         days=days,
         current=[trace for trace in found if trace.label == names[weak]],
         others=[trace for trace in found if trace.label != names[weak]],
@@ -294,10 +311,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = table(rows)
     sys.stdout.write(f"{text}\n")
     if asked.out is not None:
+        mark = "measured" if asked.held_out is None else "held out"
+        begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
         page = asked.out.read_text(encoding="utf-8")
-        before, rest = page.split(_BEGIN)
-        after = rest.split(_END)[1]
-        asked.out.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{after}", encoding="utf-8")
+        before, rest = page.split(begin)
+        after = rest.split(end)[1]
+        asked.out.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
     return 0
 
 
@@ -306,11 +325,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True, help="Folder with val and test.")
     parser.add_argument("--cache", type=Path, help="Keeps what the bundle said.")
-    parser.add_argument("--camera", nargs="+", choices=list(CAMERAS), default=list(CAMERAS))
+    parser.add_argument("--camera", nargs="+", choices=list(CAMERAS))
+    parser.add_argument("--held-out", type=int, help="Pictures of train to pass over, a class.")
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="Page with the marks to write between.")
-    return parser.parse_args(arguments)
+    asked = parser.parse_args(arguments)
+    asked.camera = asked.camera or list(MADE_ON if asked.held_out is None else CAMERAS)
+    return asked
 
 
 def _see(asked: argparse.Namespace) -> tuple[tuple[str, ...], dict[str, Seen]]:
@@ -324,12 +346,14 @@ def _see(asked: argparse.Namespace) -> tuple[tuple[str, ...], dict[str, Seen]]:
 
 def _seen(runner: Runner, asked: argparse.Namespace, side: str, camera: str | None) -> Seen:
     name = camera or side
+    if asked.held_out is not None:
+        name = f"{name}-past-{asked.held_out}"
     kept = asked.cache / f"{name}-{runner.digest[:12]}.npz" if asked.cache else None
     if kept is not None and kept.exists():
         with np.load(kept) as arrays:
             return Seen(*(arrays[name] for name in Seen.__dataclass_fields__))
     with tempfile.TemporaryDirectory() as folder:
-        paths = sorted((asked.images / side).glob("*/*"))
+        paths = _paths(asked, side)
         if camera is not None:
             paths = [_taken_by(camera, path, Path(folder)) for path in paths]
         samples = [Sample(i, str(path), "", path.parent.name, side) for i, path in enumerate(paths)]
@@ -338,6 +362,17 @@ def _seen(runner: Runner, asked: argparse.Namespace, side: str, camera: str | No
         kept.parent.mkdir(parents=True, exist_ok=True)
         np.savez(kept, **{name: getattr(seen, name) for name in Seen.__dataclass_fields__})
     return seen
+
+
+def _paths(asked: argparse.Namespace, side: str) -> list[Path]:
+    """Return the pictures of a side, by name."""
+    if asked.held_out is None:
+        return sorted((asked.images / side).glob("*/*"))
+    start = asked.held_out + (_SIDE if side == "test" else 0)
+    found: list[Path] = []
+    for folder in sorted((asked.images / "train").iterdir()):
+        found += sorted(folder.iterdir())[start : start + _SIDE]
+    return found
 
 
 def _taken_by(camera: str, path: Path, folder: Path) -> Path:

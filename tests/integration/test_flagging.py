@@ -98,7 +98,7 @@ class TestDecide:
 
         assert _arrive(engine, held_to, 3, (0, 10)).opened == []
 
-    def test_many_weak_classes_have_a_flag_each(self, engine: Engine, held_to: Levels):
+    def test_f13_many_weak_classes_have_a_flag_each(self, engine: Engine, held_to: Levels):
         """F13 is per cause."""
         rows = [ClassDay(day(1), "v1", label, 10, 0, {}, 0, 1) for label in LABELS]
         with transaction(engine) as connection:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from core.errors import BundleError
-from core.store import alerts, registry, sentinel_checks
+from core.store import registry, sentinel_checks
 from core.store.database import transaction
 from weakspot import front
 
@@ -148,7 +148,8 @@ def sentinels(as_json: Json = False) -> None:
     with front.open_store() as engine, transaction(engine) as connection:
         rows = [front.jsonable(check) for check in sentinel_checks.latest(connection)]
     lines = [
-        f"{row['day']}  {row['version']:6} {row['verdict']:10} {row['detail']}" for row in rows
+        f"{row['day']}  {row['version']:6} {row['asked_by']:18} {row['verdict']:10} {row['detail']}"
+        for row in rows
     ]
     text = "\n".join(lines) or "no version has been asked about its frozen images yet"
     front.emit({"checks": rows}, as_json=as_json, text=text)
@@ -158,12 +159,15 @@ def sentinels(as_json: Json = False) -> None:
 def accept(version: str, as_json: Json = False) -> None:
     """Accept what a version answers now: the change of the runtime was looked at, and is harmless.
 
-    From the next exam on, these answers are what it has to give on that machine.
+    From now on, these answers are what it has to give on that machine: to the monitor, and in
+    each service that found others.
     """
+    from monitor import sentinel_watch
+
     now = front.clock().now()
     with front.open_store() as engine, transaction(engine) as connection:
         check = sentinel_checks.accept(connection, version, by=front.user(), now=now)
-        alerts.resolve_notice(connection, "runtime", version, now=now)
+        sentinel_watch.tell(connection, version, now=now)
     front.emit(
         front.jsonable(check),
         as_json=as_json,

@@ -7,7 +7,7 @@ does not mind blur, so here the camera's fault is a red cast in the dark.
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ from tests.bench.diagnosis import Fault, Row, Seen, as_it_is, labels_exchanged, 
 from tests.tiny import picture, tiny_bundle
 
 LABELS = ("Bear", "Cat", "Dog", "Fox", "Hare", "Spider")
-RUNS = 20
+RUNS = 50
 
 
 def _plain(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -77,19 +77,21 @@ def pools(runner: Runner) -> dict[str, Seen]:
     ],
 )
 class TestPlantedFaults:
-    """Twenty simulations of each."""
+    """Fifty simulations of each; tests/bench/diagnosis.py makes a hundred, with photographs."""
 
     def test_are_named(
         self, planted: str, pool: str, fault: Fault, reference: Seen, pools: dict[str, Seen]
     ):
-        """Told apart in 95 of 100, and named in 90: here 19 and 18 of 20."""
+        """Told apart in 95 of 100, and named in 90."""
         rng = np.random.default_rng(0)
 
         trials = [bench.simulate(reference, pools[pool], fault, LABELS, rng) for _ in range(RUNS)]
 
         found = Row(planted, planted, trials)
         assert found.causes().total() == RUNS, "every one of them raises its alarm"
-        assert (found.told_apart >= 19, found.named >= 18) == (True, True), found.causes()
+        assert (found.told_apart >= 0.95 * RUNS, found.named >= 0.9 * RUNS) == (True, True), (
+            found.causes()
+        )
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +110,10 @@ def material(reference: Seen, pools: dict[str, Seen]) -> Material:
     return kept[0]
 
 
-def _check(verdict: str) -> Check:
+def _check(verdict: str, largest: float) -> Check:
     now = datetime(2026, 3, 2, tzinfo=UTC)
     detail = "On this machine, the frozen images get other answers than before."
-    place = ("linux", "onnxruntime-fp32", None, "0", 1e-6, None)
+    place = ("linux", "onnxruntime-fp32", None, "0", largest, None)
     return Check("v1", date(2026, 3, 1), now, verdict, *place, {}, detail)
 
 
@@ -152,12 +154,34 @@ class TestDiagnosis:
         assert said[0].startswith("Cause: the labels.")
         assert "No retraining for" in said[-1]
 
-    def test_is_the_runtime_where_the_frozen_set_says_so(self, material: Material):
-        """Other bits than before: no class is judged by such answers."""
-        found = diagnose(replace(material, check=_check("runtime")))
+    def test_is_the_runtime_where_it_can_have_turned_the_answers(self, material: Material):
+        """Answers that lead by less than the logits are off by: no class is judged by them."""
+        close = [replace(trace, lead=0.05) for trace in material.current]
+        changed = replace(
+            material, current=close, check=_check("runtime", 0.01), unsound_since=material.since
+        )
+
+        found = diagnose(changed)
 
         assert found.cause == "runtime"
         assert "not the class" in found.sentences[0]
+
+    @pytest.mark.parametrize(
+        ("deviation", "lead", "days_late"), [(1e-6, 0.05, 0), (0.01, 5.0, 0), (0.01, 0.05, 1)]
+    )
+    def test_is_not_the_runtime_otherwise(
+        self, material: Material, deviation: float, lead: float, days_late: int
+    ):
+        """A harmless patch, answers far apart, or a class that sank before."""
+        traces = [replace(trace, lead=lead) for trace in material.current]
+        first = material.since + timedelta(days=days_late)
+        check = _check("runtime", deviation)
+        found = diagnose(replace(material, current=traces, check=check, unsound_since=first))
+
+        assert found.cause == "label"
+        assert (
+            found.sentences[1] == f"Other answers of the runtime since {first} do not explain this."
+        )
 
     def test_is_unclear_without_a_reference(self, material: Material):
         """A bundle of before and a fault on its first day: nothing to compare with."""

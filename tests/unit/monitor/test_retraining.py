@@ -41,7 +41,7 @@ class TestIsDue:
             (_job("promoted", days_ago=11, before_the_flag=True), False, True),
         ],
     )
-    def test_follows_the_last_job(self, last: Any, again: bool, expected: bool):
+    def test_f13_f14_follows_the_last_job(self, last: Any, again: bool, expected: bool):
         """F13, F14: the loop goes on after a refusal, but never faster than the cool-down."""
         due = is_due(FLAG, last, again=again, cool_down=3 * DAY, now=NOW)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.errors import StatisticsError
-from core.stats.cause import Reference, Rows, blame, looks_as, moved_alone, movement
+from core.stats.cause import Reference, Rows, blame, looks_as, moved_alone, movement, share_turned
 
 DIMENSIONS, CLASSES = 16, 4
 
@@ -71,13 +71,13 @@ class TestBlame:
 
         assert blame(reference, _cloud(0, 20, seed=1), said).blame is None
 
-    def test_a_class_the_reference_does_not_know_names_nobody(self, reference: Reference):
+    def test_f25_a_class_the_reference_does_not_know_names_nobody(self, reference: Reference):
         """F25: an unseen class has nothing to be held against."""
         found = blame(reference, _labelled(_cloud(1, 20, seed=1), 9), np.full(20, 1))
 
         assert (found.blame, found.wrong) == (None, 0)
 
-    def test_no_images_name_nobody(self, reference: Reference):
+    def test_f27_no_images_name_nobody(self, reference: Reference):
         """F27: nothing divided by nothing is not attempted."""
         assert blame(reference, _cloud(0, 0, seed=1), np.zeros(0, np.int64)).blame is None
 
@@ -94,7 +94,7 @@ class TestReference:
         assert np.mean(p <= 0.05) == pytest.approx(0.05, abs=0.04)
         assert p.mean() == pytest.approx(0.5, abs=0.06)
 
-    def test_a_class_of_three_borrows_the_distances_of_all(self):
+    def test_f25_a_class_of_three_borrows_the_distances_of_all(self):
         """F25: with three images no p-value could fall below a quarter."""
         few = _cloud(0, 3, seed=0)
         many = _cloud(1, 60, seed=0)
@@ -152,7 +152,7 @@ class TestMovedAlone:
         assert found.moved.tolist() == [True, False, False]
         assert found.effect[0] == pytest.approx(-2, abs=0.6)
 
-    def test_is_silent_when_nothing_moved(self, reference: Reference):
+    def test_f28_is_silent_when_nothing_moved(self, reference: Reference):
         """F28: 300 windows in which nothing moved, at a level of one in a hundred a family."""
         found = [
             moved_alone(reference, _cloud(0, 20, seed=s), _cloud(1, 60, seed=s)).moved.any()
@@ -165,7 +165,7 @@ class TestMovedAlone:
 class TestConstantColumns:
     """Pictures that are all of one size."""
 
-    def test_a_rounding_of_the_mean_is_no_movement(self):
+    def test_f27_a_rounding_of_the_mean_is_no_movement(self):
         """F27: 0.001024 sixty times has a mean beside it, and a spread of 2e-19."""
         size = np.full((60, 1), 0.001024)
         known, now = _cloud(0, 60, seed=0), _cloud(0, 20, seed=1)
@@ -174,3 +174,29 @@ class TestConstantColumns:
         found = movement(reference, Rows(now.labels, now.embedding, size[:20]), now.labels)
 
         assert not found.moved.any()
+
+
+class TestShareTurned:
+    """`share_turned`: which wrong answers may be a runtime's."""
+
+    @pytest.mark.parametrize("deviation", [1e-6, 0.01, 0.25])
+    def test_leaves_out_none_that_was_turned(self, deviation: float):
+        """Ten thousand answers, each logit off by at most that much: all that turned count."""
+        rng = np.random.default_rng(0)
+        before = rng.normal(0, 3 * deviation, (10_000, 5))
+        now = before + rng.uniform(-deviation, deviation, before.shape)
+        label, said = before.argmax(axis=1), now.argmax(axis=1)
+        rows = np.flatnonzero(label != said)
+
+        leads = now[rows, said[rows]] - now[rows, label[rows]]
+
+        assert len(rows) > 100
+        assert share_turned(leads, deviation) == 1.0
+
+    def test_is_none_of_those_far_apart(self):
+        """Off by a millionth, an answer that leads by a thousandth is as it was."""
+        assert share_turned(np.array([1e-3, 2.0, 9.0]), 1e-6) == 0.0
+
+    def test_is_none_of_none(self):
+        """A class without a wrong answer."""
+        assert share_turned(np.zeros(0), 0.1) == 0.0

@@ -47,7 +47,7 @@ class TestConfusionEValues:
 
         assert confusion_e_values([[1]], [1], [0.1])[0] == pytest.approx(expected)
 
-    def test_is_an_e_value_at_the_level_itself(self):
+    def test_f28_is_an_e_value_at_the_level_itself(self):
         """F28: its expectation is at most 1, and it reaches 20 in at most one of 20 cases."""
         rng = np.random.default_rng(1)
         called = rng.binomial(10, 0.1, (20_000, 7))
