@@ -12,6 +12,7 @@ from core.store import (
     alerts,
     class_days,
     class_state,
+    due,
     flags,
     jobs,
     registry,
@@ -201,7 +202,9 @@ def _events(connection: Connection) -> Events:
         alerts={alert.flag: alert for alert in told if alert.flag is not None},
         jobs=jobs.latest(connection, limit=_RECENT_ROWS),
         failed=[
-            run for run in runs.latest(connection, limit=_RECENT_ROWS) if run.outcome == "failed"
+            run
+            for run in runs.latest(connection, limit=_RECENT_ROWS, kinds=(due.DAY,))
+            if run.outcome == "failed"
         ],
     )
 

@@ -12,6 +12,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Literal
 
 from core.store import audit, flags
+from monitor import flagging
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from core.store.class_state import ClassState
+    from core.store.drift import DriftCheck
     from core.store.flags import Flag
     from monitor.flagging import Decisions
 
-Decision = Literal["alarm", "recovery", "flag"]
+Decision = Literal["alarm", "recovery", "flag", "since", "drift"]
+
+ACTION = "replay changed a decision"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,9 @@ class Changed:
     Attributes:
         day: The day examined.
         version: The version examined.
-        label: The class.
+        label: The class; for drift the column, and the predicted class it was found in.
         decision: `alarm` and `recovery` are what the detectors said on that day; `flag` is what
-            people were told.
+            people were told, and `since` the day from which on; `drift` is the verdict on traffic.
         before: How it was decided at first, in words.
         after: How it is decided now.
         flag: The flag people know it by; None when there is none.
@@ -79,6 +83,8 @@ def between(
             changes += _said_otherwise(connection, was, state)
         if state.alarm and not (was and was.alarm):
             changes += _due_earlier(connection, state)
+        if state.alarm:
+            changes += _since_otherwise(connection, state)
     past = [flag for flag in decisions.opened if flag.raised_on < last or _was_judged(flag, old)]
     changes += [_of_flag(flag, "not opened", "opened now") for flag in past]
     corrected = {(each.day, each.label) for each in changes if each.decision != "flag"}
@@ -92,6 +98,28 @@ def in_order(changed: Changed) -> tuple[date, str, str, str]:
     return changed.day, changed.version, changed.label, changed.decision
 
 
+def of_drift(before: Sequence[DriftCheck], after: Sequence[DriftCheck]) -> list[Changed]:
+    """Return in what a day's traffic drifts now and did not, or no longer does.
+
+    A day that was never checked before has no verdict that could be another one.
+    """
+    if not before:
+        return []
+    old, new = ({(each.label, each.column): each for each in side} for side in (before, after))
+    changes: list[Changed] = []
+    for key in old.keys() | new.keys():
+        check = new.get(key) or old[key]
+        was, found = _of_traffic(old.get(key)), _of_traffic(new.get(key))
+        if was != found:
+            name = check.column if check.label is None else f"{check.column} of {check.label}"
+            changes.append(Changed(check.day, check.version, name, "drift", was, found))
+    return sorted(changes, key=in_order)
+
+
+def _of_traffic(check: DriftCheck | None) -> str:
+    return "drift" if check is not None and check.verdict == "drift" else "no drift"
+
+
 def record(connection: Connection, changes: Sequence[Changed], *, now: datetime, by: str) -> None:
     """Write changed decisions into the audit trail."""
     for change in changes:
@@ -99,7 +127,7 @@ def record(connection: Connection, changes: Sequence[Changed], *, now: datetime,
             connection,
             now=now,
             by=by,
-            action="replay changed a decision",
+            action=ACTION,
             subject=change.label,
             detail=asdict(change) | {"day": change.day.isoformat()},
         )
@@ -129,6 +157,20 @@ def _due_earlier(connection: Connection, state: ClassState) -> list[Changed]:
         return []
     words = (f"opened for {flag.raised_on}", f"due on {state.day}")
     return [Changed(state.day, state.version, state.label, "flag", *words, flag.id)]
+
+
+def _since_otherwise(connection: Connection, state: ClassState) -> list[Changed]:
+    """Return that a flag would name another first day now, unless that has been said already."""
+    flag = _flag_around(connection, state)
+    if flag is None or (flag.raised_on, flag.version) != (state.day, state.version):
+        return []
+    named = (state.version, state.label, state.day, state.reference)
+    found = f"since {flagging.since(connection, *named)}"
+    said = audit.find(connection, ACTION, {"flag": flag.id, "decision": "since"})
+    before = said.detail["after"] if said else f"since {flag.since}"
+    if found == before:
+        return []
+    return [Changed(state.day, state.version, state.label, "since", before, found, flag.id)]
 
 
 def _flag_around(connection: Connection, state: ClassState) -> Flag | None:

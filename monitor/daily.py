@@ -1,14 +1,15 @@
 """One day on one page: rollup, draw, validation, drift, rules, flags, alerts, retraining.
 
 Each step is keyed by (day, version), may be run again, and gives the same rows. A row in `runs`
-says who is at it: of two monitors one examines the day and the other reports who does. A run that
-was interrupted or failed is free to be taken again; one that is done is reported as it was.
+says who is at it, whatever part of the day is asked for: of two monitors one examines the day and
+the other reports who does. A run that was interrupted or failed is free to be taken again, and so
+is one that saw a part of the day, or was done by a clock that was ahead; any other that is done is
+reported as it was.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -18,12 +19,21 @@ from typing import TYPE_CHECKING, Any
 
 from core.clock import Clock, day_bounds
 from core.errors import StaleRunError, StoreError, UsageError
-from core.store import class_days, flags, registry, rollups, runs
+from core.store import class_days, due, flags, registry, rollups, runs
 from core.store import drift as drift_checks
 from core.store.database import transaction
 from core.store.due import SO_FAR, WHOLE, WITHOUT_DRAW
-from core.store.runs import Run, Slot
-from monitor import alerting, diagnosis, drift, judging, retraining, rollup, validation
+from monitor import (
+    alerting,
+    diagnosis,
+    drift,
+    health_book,
+    judging,
+    retraining,
+    rollup,
+    validation,
+)
+from monitor.beat import Heartbeat
 from monitor.page import DayReport, MonitorOptions, OnProgress, Page
 from monitor.steps import Steps
 
@@ -32,6 +42,8 @@ if TYPE_CHECKING:
 
     from core.store.drift import DriftCheck
     from core.store.registry import Version
+    from core.store.runs import Run, Slot
+    from monitor.validation import Exam
 
 __all__ = [
     "SO_FAR",
@@ -87,33 +99,16 @@ def run(  # noqa: PLR0913 - this is the page's whole letterhead
         StaleRunError: Somebody else has taken the day over meanwhile.
         StoreError: Postgres is away.
     """
-    now = clock.now()
-    start, end = day_bounds(day)
-    if now < start:
-        raise UsageError(f"{day} has not begun; it is {now:%Y-%m-%d %H:%M} UTC")
-    kind = SO_FAR if now < end else (WHOLE if fresh_draw else WITHOUT_DRAW)
-    with transaction(engine) as connection:
-        version = version_of(connection, day)
-        if version is None:
-            return DayReport(day, None, "no champion", "no version serves yet: weakspot train")
-        slot = Slot(kind, version.version, day.isoformat())
-        claimed = runs.claim(connection, slot, holder=holder, now=now, lease_s=options.lease_s)
-        if claimed is None:
-            return _taken(connection, day, version, slot)
-    beat = _Heartbeat(engine, claimed, options, clock, on_progress)
+    taken = _take(engine, day, options=options, clock=clock, holder=holder, fresh_draw=fresh_draw)
+    if isinstance(taken, DayReport):
+        return taken
+    version, claimed = taken
+    beat = Heartbeat(engine, claimed, clock, lease_s=options.lease_s, on_progress=on_progress)
     steps = Steps(engine, claimed, clock)
     page = Page(engine, day, version, options, clock, claimed, reports, beat, steps)
-    with _released_on_failure(page):
+    with _released_on_failure(page), beat.kept():
         report = _examine(page, fresh_draw=fresh_draw)
-        with page.writing() as connection:
-            runs.finish(
-                connection,
-                claimed,
-                # An invalid exam is free to be tried again, when its images are back.
-                outcome="done" if report.status == "done" else "failed",
-                now=clock.now(),
-                detail=report.to_detail() | steps.to_detail(),
-            )
+        _finish(page, report)
     logger.info("%s", report.to_text())
     return report
 
@@ -153,50 +148,97 @@ def _plain(check: DriftCheck) -> dict[str, Any]:
     }
 
 
+def _take(
+    engine: Engine,
+    day: date,
+    *,
+    options: MonitorOptions,
+    clock: Clock,
+    holder: str,
+    fresh_draw: bool,
+) -> tuple[Version, Run] | DayReport:
+    """Claim the day for the version that served; the report when there is nothing to do."""
+    now = clock.now()
+    start, end = day_bounds(day)
+    if now < start:
+        raise UsageError(f"{day} has not begun; it is {now:%Y-%m-%d %H:%M} UTC")
+    scope = SO_FAR if now < end else (WHOLE if fresh_draw else WITHOUT_DRAW)
+    with transaction(engine) as connection:
+        version = version_of(connection, day)
+        if version is None:
+            return DayReport(day, None, "no champion", "no version serves yet: weakspot train")
+        for freed in due.disown_mistimed(connection, now):
+            logger.warning("%s was examined while the clock was wrong; it is free again", freed)
+        slot = due.slot_of(day, version.version, scope)
+        claimed = runs.claim(connection, slot, holder=holder, now=now, lease_s=options.lease_s)
+        return (version, claimed) if claimed else _taken(connection, day, version, slot)
+
+
+def _finish(page: Page, report: DayReport) -> None:
+    """Write down that the run has ended, and what came of it."""
+    with page.writing() as connection:
+        runs.finish(
+            connection,
+            page.run,
+            # An invalid exam is free to be tried again, when its images are back.
+            outcome="done" if report.status == "done" else "failed",
+            now=page.clock.now(),
+            detail=report.to_detail() | page.steps.to_detail(),
+        )
+
+
 def _examine(page: Page, *, fresh_draw: bool) -> DayReport:
     """Go through the steps; each is whole in the database before the next begins."""
-    version = page.version.version
-    page.on_progress(f"examining {page.day}", 0, 4)
-    steps = page.steps
-    with steps.step("rollup"):
+    version, step, parts = page.version.version, page.steps.step, 4
+    page.on_progress(f"examining {page.day}", 0, parts)
+    with step("rollup"):
         predictions = rollup.roll_up(page)
-    with steps.step("draw"):
+    with step("draw"):
         drawn = validation.draw(page, fresh=fresh_draw)
-    page.on_progress(f"examining {page.day}", 1, 4)
-    with steps.step("validation"):
+    page.on_progress(f"examining {page.day}", 1, parts)
+    with step("validation"):
         exam = validation.examine(page, drawn) if drawn else None
-    page.on_progress(f"examining {page.day}", 2, 4)
-    with steps.step("drift"):
+    page.on_progress(f"examining {page.day}", 2, parts)
+    with step("drift"):
         checks = drift.examine(page)
-    page.on_progress(f"examining {page.day}", 3, 4)
-    valid = exam is not None and exam.validation.status == "done"
-    judged = _judge(page) if valid else _Judged()
-    with transaction(page.engine) as connection:
-        classes = class_days.of_day(connection, page.day, version) if valid else []
-    page.on_progress(f"examining {page.day}", 4, 4)
-    report = DayReport(
+    page.on_progress(f"examining {page.day}", 3, parts)
+    seen = DayReport(
         day=page.day,
         version=version,
         status="done",
         predictions=predictions,
         drifted=drift.drifted(checks),
         drifted_classes=drift.drifted_classes(checks),
+    )
+    report = seen if exam is None else _with_exam(page, seen, exam)
+    page.on_progress(f"examining {page.day}", parts, parts)
+    return report
+
+
+def _with_exam(page: Page, report: DayReport, exam: Exam) -> DayReport:
+    """Return the report with what the exam says; a valid one is judged."""
+    report = replace(
+        report,
+        status="invalid",
+        detail=exam.complaint,
+        late=exam.validation.late,
+        drawn=exam.drawn,
+        unreadable=exam.validation.unreadable,
+    )
+    if exam.validation.status != "done":
+        return report
+    judged = _judge(page)
+    with transaction(page.engine) as connection:
+        classes = class_days.of_day(connection, page.day, page.version.version)
+    return replace(
+        report,
+        status="done",
         opened=judged.opened,
         closed=judged.closed,
         job=judged.job,
         judged=sum(row.n for row in classes),
         correct=sum(row.correct for row in classes),
         classes=tuple(classes),
-    )
-    if exam is None:
-        return report
-    return replace(
-        report,
-        status="done" if valid else "invalid",
-        detail=exam.complaint,
-        late=exam.validation.late,
-        drawn=exam.drawn,
-        unreadable=exam.validation.unreadable,
     )
 
 
@@ -214,6 +256,9 @@ def _judge(page: Page) -> _Judged:
         with within("retraining"):
             alarmed = judged.verdicts[-1].alarms if judged.verdicts else {}
             job = retraining.request(connection, alarmed=alarmed, options=options, now=now)
+        with within("health"):
+            days = [page.day, *(verdict.day for verdict in judged.verdicts)]
+            health_book.write(connection, days, options=options, now=now)
         # Asked of the rows, so that a day that is run again reports what it did at first.
         around = flags.overlapping(connection, page.day, page.day)
     # Told only now: what is not committed has not happened.
@@ -239,34 +284,6 @@ def _taken(connection: Connection, day: date, version: Version, slot: Slot) -> D
     holder = known.holder if known else "another monitor"
     logger.info("%s of %s is held by %s", day, version.version, holder)
     return DayReport(day, version.version, "held", f"held by {holder}")
-
-
-class _Heartbeat:
-    """Passes progress on, and now and then renews the claim, so that long work stays ours."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        claimed: Run,
-        options: MonitorOptions,
-        clock: Clock,
-        on_progress: OnProgress | None,
-    ) -> None:
-        self._engine = engine
-        self._run = claimed
-        self._lease_s = options.lease_s
-        self._clock = clock
-        self._on_progress = on_progress
-        self._last = time.monotonic()
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        if self._on_progress is not None:
-            self._on_progress(stage, done, total)
-        if time.monotonic() - self._last < self._lease_s / 4:
-            return
-        with transaction(self._engine) as connection:
-            runs.heartbeat(connection, self._run, now=self._clock.now(), lease_s=self._lease_s)
-        self._last = time.monotonic()
 
 
 @contextmanager

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
+from core import telling
 from core.clock import Clock
 from core.errors import StaleRunError, StoreError, UsageError, WeakspotError
 from core.store import alerts, due
 from core.store.database import transaction
-from monitor import daily, telling
+from core.telling import News
+from monitor import daily, sentinel_watch
 from monitor.page import DayReport, MonitorOptions, OnProgress
-from monitor.telling import News
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -79,14 +80,15 @@ def run_forever(  # noqa: PLR0913 - all that a day takes, and how to stop
             reports=reports,
             on_progress=stopping(stop),
         )
-        tell_whether_late(engine, options=options, clock=clock)
+        tell_whether_late(engine, options=options, clock=clock, holder=holder)
+        sentinel_watch.look(engine, clock=clock)
         return examined
 
     scheduler = BackgroundScheduler(
         timezone=UTC,
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
-    watch = _Watch(scheduler, examine_due, timedelta(seconds=options.lease_s))
+    watch = _Watch(scheduler, examine_due, options.lease_s)
     scheduler.add_job(watch.look, at_the_set_hour(options.hour_utc), id="at the set hour")
     scheduler.start()
     logger.info("watching; each day is examined from %02d:00 UTC of the next", options.hour_utc)
@@ -94,7 +96,7 @@ def run_forever(  # noqa: PLR0913 - all that a day takes, and how to stop
     try:
         watch.soon()
         while not stop.wait(beat_s):
-            if pulse.says_look():
+            if pulse.says_look() or watch.wants_another():
                 watch.soon()
     finally:
         scheduler.shutdown(wait=True)
@@ -150,6 +152,8 @@ def catch_up(  # noqa: PLR0913 - all that daily.run takes
         StoreError: Postgres is away.
     """
     with transaction(engine) as connection:
+        for freed in due.disown_mistimed(connection, clock.now()):
+            logger.warning("%s was examined while the clock was wrong; it is due again", freed)
         missed = missed_days(connection, clock.now(), options)
     done: list[DayReport] = []
     for day in missed:
@@ -179,7 +183,9 @@ def catch_up(  # noqa: PLR0913 - all that daily.run takes
     return done
 
 
-def tell_whether_late(engine: Engine, *, options: MonitorOptions, clock: Clock) -> Look:
+def tell_whether_late(
+    engine: Engine, *, options: MonitorOptions, clock: Clock, holder: str = "monitor"
+) -> Look:
     """Raise the alert that days have not been examined in time, or resolve it; see core.store.due.
 
     The alert may be another program's, which can write it but not send it: the outbox takes each
@@ -187,7 +193,7 @@ def tell_whether_late(engine: Engine, *, options: MonitorOptions, clock: Clock) 
     """
     now = clock.now()
     with transaction(engine) as connection:
-        look = due.look(connection, now, hour_utc=options.hour_utc)
+        look = due.look(connection, now, hour_utc=options.hour_utc, by=holder)
         alert = look.raised or alerts.unresolved(connection, due.KIND, due.CAUSE)
         news = [News("opened", alert)] if alert else []
         news += [News("resolved", look.resolved)] if look.resolved else []
@@ -279,14 +285,19 @@ class Pulse:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Watch:
-    """Looks for what is due, one look at a time; a failure is logged and looked at again."""
+    """Looks for what is due, one look at a time; a failure is logged and looked at again.
+
+    A look never speaks to the scheduler itself: one that is being shut down waits for the look, and
+    the look would wait for it.
+    """
 
     scheduler: BackgroundScheduler
     examine_due: Callable[[], list[DayReport]]
-    lease: timedelta
+    lease_s: float
     busy: threading.Lock = field(default_factory=threading.Lock)
+    again_at: float | None = None
 
     def look(self) -> None:
         """Examine what is due, unless an earlier look is still at it."""
@@ -309,9 +320,13 @@ class _Watch:
         """Look at once, in the scheduler's thread."""
         self.scheduler.add_job(self.look, id="soon", replace_existing=True)
 
+    def wants_another(self) -> bool:
+        """Say, once, that the lease of whoever held a day would have run out by now."""
+        wanted = self.again_at is not None and time.monotonic() >= self.again_at
+        if wanted:
+            self.again_at = None
+        return wanted
+
     def _again(self) -> None:
         """Look again when the lease of whoever holds the day would have run out."""
-        run_date = datetime.now(UTC) + self.lease
-        self.scheduler.add_job(
-            self.look, "date", run_date=run_date, id="again", replace_existing=True
-        )
+        self.again_at = time.monotonic() + self.lease_s

@@ -2,7 +2,8 @@
 
 The draw is written down before any image is looked at, so a day that is interrupted goes on with
 the same images, and nobody can draw until the numbers please. An exam whose images mostly cannot
-be read is invalid: a lost folder must not look like a model that gets everything wrong.
+be read, half of them or more, is invalid: a lost folder must not look like a model that gets
+everything wrong.
 """
 
 from __future__ import annotations
@@ -15,23 +16,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.evaluation import Evaluation, evaluate
-from core.stats.allocation import allocate_within
 from core.stats.proportions import jeffreys
-from core.store import class_days, class_state, images, traces, validations
+from core.store import class_days, images, traces, validations
 from core.store.class_days import ClassDay
 from core.store.validations import Answers, Draw, Judgement, Validation
 from monitor import sentinel_watch
+from monitor.quotas import quotas
 from monitor.tracing import traces_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import Connection
-
     from monitor.page import Page
 
-# More unreadable images than this share make an exam invalid.
-MOST_UNREADABLE = 0.5
+# From this share of unreadable images on, an exam is invalid.
+INVALID_FROM = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -57,41 +56,19 @@ def draw(page: Page, *, fresh: bool) -> Validation | None:
         recorded = validations.get(connection, page.day, version.version)
         if recorded is not None or not fresh:
             return recorded
+        wanted = quotas(connection, version, page.day, options, said=page.day)
         samples = images.draw(
             connection,
             version=version.version,
             labels=version.labels,
             before=page.end,
             snapshot_at=version.snapshot_at,
-            per_class=_per_class(connection, page),
+            per_class=wanted.drawn.tolist(),
         )
         now = page.clock.now()
         late = now >= page.end + timedelta(days=1)
         intent = Draw(page.day, version.version, options.per_class, late, now)
         return validations.record_draw(connection, intent, samples)
-
-
-def _per_class(connection: Connection, page: Page) -> int | list[int]:
-    """Return how many images of each class to draw: more of the suspects, where it is wished.
-
-    The suspects are those of the last day examined before; without any evidence yet, or with
-    a single class, all classes get the same.
-    """
-    version, options = page.version, page.options
-    labels = version.labels
-    states = class_state.before(connection, version.version, page.day) if options.adaptive else []
-    by_label = {state.label: state.evidence for state in states}
-    evidence = np.array([by_label.get(label, 0.0) for label in labels])
-    if not evidence.any() or len(labels) == 1:
-        return options.per_class
-    available = images.fresh(
-        connection,
-        version=version.version,
-        labels=labels,
-        before=page.end,
-        snapshot_at=version.snapshot_at,
-    )
-    return allocate_within(evidence, options.per_class * len(labels), available).tolist()
 
 
 def examine(page: Page, validation: Validation) -> Exam:
@@ -144,7 +121,7 @@ def _settle(page: Page, validation: Validation, evaluation: Evaluation | None) -
     drawn = len(unreadable) + len(judgements)
     for sample, complaint in unreadable[:10]:
         logger.warning("image %d cannot be judged: %s", sample.id, complaint)
-    invalid = len(unreadable) > MOST_UNREADABLE * drawn
+    invalid = bool(unreadable) and len(unreadable) >= INVALID_FROM * drawn
     with page.writing() as connection:
         if not invalid:
             validations.record_judgements(connection, validation, judgements)

@@ -51,13 +51,23 @@ def record(
     connection.execute(sa.insert(AuditRow), values)
 
 
+def find(connection: Connection, action: str, detail: dict[str, Any]) -> Deed | None:
+    """Return the last deed of a kind whose detail has all that is given; None without one."""
+    statement = _DEEDS.where(col(AuditRow.action) == action, col(AuditRow.detail).contains(detail))
+    row = connection.execute(statement.order_by(col(AuditRow.id).desc()).limit(1)).one_or_none()
+    return None if row is None else Deed(*row)
+
+
 def latest(connection: Connection, limit: int = 100) -> list[Deed]:
     """Return the latest deeds, the newest first."""
-    statement = sa.select(
-        col(AuditRow.at),
-        col(AuditRow.by),
-        col(AuditRow.action),
-        col(AuditRow.subject),
-        col(AuditRow.detail),
-    ).order_by(col(AuditRow.id).desc())
-    return [Deed(*row) for row in connection.execute(statement.limit(limit))]
+    statement = _DEEDS.order_by(col(AuditRow.id).desc()).limit(limit)
+    return [Deed(*row) for row in connection.execute(statement)]
+
+
+_DEEDS = sa.select(
+    col(AuditRow.at),
+    col(AuditRow.by),
+    col(AuditRow.action),
+    col(AuditRow.subject),
+    col(AuditRow.detail),
+)

@@ -1,7 +1,8 @@
 """Who does which piece of scheduled work, and whether it is done.
 
 A piece of work is a slot: a kind, a model version, and what is due, such as a day. Its row is
-unique, so of two monitors that wake at once one finds the slot taken. The row carries a lease,
+unique, so of two monitors that wake at once one finds the slot taken, however much of the work each
+of them means to do: that is the scope, and stands in the row's detail. The row carries a lease,
 which a living holder renews, and a fence, which grows with every holder: whoever was paused and
 taken over still believes in its run, but its writes are refused.
 """
@@ -19,6 +20,10 @@ from sqlmodel import Field, SQLModel, col
 from core.errors import StaleRunError
 
 Outcome = Literal["running", "done", "failed"]
+
+# Where a run's detail keeps how much of its slot was done, and how far a step has come.
+SCOPE = "scope"
+PROGRESS = "progress"
 
 _TIMESTAMP: Any = sa.DateTime(timezone=True)
 _JSON: Any = JSONB
@@ -49,13 +54,17 @@ class Slot:
 
     Attributes:
         kind: What is done, such as `day`.
-        version: The model version it is done for.
+        version: The model version it is done for; empty for what is done for all.
         slot: What is due, such as `2026-03-08`.
+        scope: How much of it is to be done this time, such as `so far`; empty for all there is.
+        outdoes: Scopes that this one goes beyond: a slot that was done so far may be taken again.
     """
 
     kind: str
     version: str
     slot: str
+    scope: str = ""
+    outdoes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,35 +84,13 @@ class Run:
     detail: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class LastStep:
-    """The last time one step of a kind of work was gone through.
-
-    Attributes:
-        step: Its name.
-        place: How many steps the same run went through before it.
-        version: The version it was done for.
-        slot: What was due, such as `2026-03-08`.
-        started_at: When it began, as ISO 8601.
-        seconds: How long it took; None while it runs.
-        outcome: `running`, `done` or `failed`.
-    """
-
-    step: str
-    place: int
-    version: str
-    slot: str
-    started_at: str
-    seconds: float | None
-    outcome: str
-
-
 # One statement, so that two claims at once cannot both succeed. A lease that ends later than a
 # lease taken now could was taken before the clock was set back, and would be waited for in vain.
 _CLAIM = sa.text("""
     INSERT INTO runs AS r (kind, version, slot, holder, fence, lease_until, started_at,
                            outcome, detail)
-    VALUES (:kind, :version, :slot, :holder, 1, :lease_until, :now, 'running', '{}')
+    VALUES (:kind, :version, :slot, :holder, 1, :lease_until, :now, 'running',
+            jsonb_build_object('scope', CAST(:scope AS text)))
         ON CONFLICT ON CONSTRAINT runs_slot_unique DO UPDATE
        SET holder = excluded.holder,
            fence = r.fence + 1,
@@ -111,38 +98,19 @@ _CLAIM = sa.text("""
            started_at = excluded.started_at,
            finished_at = NULL,
            outcome = 'running',
-           detail = '{}'
+           detail = excluded.detail
      WHERE r.outcome = 'failed'
+        OR (r.outcome = 'done' AND r.detail ->> 'scope' = ANY(:outdoes))
         OR (r.outcome = 'running' AND (r.lease_until <= :now OR r.lease_until > :longest))
  RETURNING r.id, r.kind, r.version, r.slot, r.holder, r.fence, r.lease_until, r.started_at,
            r.finished_at, r.outcome, r.detail
 """)
 
 
-_RECENT_RUNS = 1_000  # what was not done in so many runs is not done any more
-
-_LAST_STEPS = sa.text("""
-    WITH recent AS (
-        SELECT id, version, slot, detail
-          FROM runs
-         WHERE kind = ANY(:kinds)
-         ORDER BY started_at DESC, id DESC
-         LIMIT :runs)
-    SELECT DISTINCT ON (s.step ->> 'step')
-           s.step ->> 'step' AS step, s.place, r.version, r.slot,
-           s.step ->> 'started_at' AS started_at,
-           CAST(s.step ->> 'seconds' AS double precision) AS seconds,
-           s.step ->> 'outcome' AS outcome
-      FROM recent r
-      CROSS JOIN jsonb_array_elements(r.detail -> 'steps') WITH ORDINALITY AS s (step, place)
-     ORDER BY s.step ->> 'step', s.step ->> 'started_at' DESC, r.id DESC
-""")
-
-
 def claim(
     connection: Connection, slot: Slot, *, holder: str, now: datetime, lease_s: int
 ) -> Run | None:
-    """Take a slot that is new, has failed, or whose holder's lease has run out.
+    """Take a slot that is new, has failed, was done in part, or whose holder's lease has run out.
 
     Commit at once: until then, nobody else can see that the slot is taken.
 
@@ -165,29 +133,39 @@ def claim(
         "now": now,
         "lease_until": now + lease,
         "longest": now + 2 * lease,
+        "scope": slot.scope,
+        "outdoes": list(slot.outdoes),
     }
     row = connection.execute(_CLAIM, values).one_or_none()
     return None if row is None else Run(*row)
 
 
-def heartbeat(connection: Connection, run: Run, *, now: datetime, lease_s: int) -> None:
-    """Renew a run's lease.
+def heartbeat(
+    connection: Connection,
+    run: Run,
+    *,
+    now: datetime,
+    lease_s: int,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Renew a run's lease, and add to its detail how far it has come.
 
     Raises:
         StaleRunError: Somebody else has taken the run over.
     """
-    statement = _mine(run).values(lease_until=now + timedelta(seconds=lease_s))
+    until = now + timedelta(seconds=lease_s)
+    statement = _mine(run).values(lease_until=until, detail=_with(detail or {}))
     if connection.execute(statement).rowcount == 0:
         raise _stale(connection, run)
 
 
 def note(connection: Connection, run: Run, detail: Mapping[str, Any]) -> None:
-    """Write down how far a run has come, for those who look at it meanwhile.
+    """Add to a run's detail how far it has come, for those who look at it meanwhile.
 
     Raises:
         StaleRunError: Somebody else has taken the run over.
     """
-    if connection.execute(_mine(run).values(detail=dict(detail))).rowcount == 0:
+    if connection.execute(_mine(run).values(detail=_with(detail))).rowcount == 0:
         raise _stale(connection, run)
 
 
@@ -217,12 +195,13 @@ def finish(
 ) -> None:
     """End a run and write down what came of it; a failed one is free to be taken again.
 
+    Its scope and steps stay, where `detail` does not name them anew; how far it had come does not.
+
     Raises:
         StaleRunError: Somebody else has taken the run over.
     """
-    statement = _mine(run).values(
-        outcome=outcome, finished_at=now, lease_until=now, detail=dict(detail)
-    )
+    values = _with(detail).op("-")(sa.literal(PROGRESS, sa.Text()))
+    statement = _mine(run).values(outcome=outcome, finished_at=now, lease_until=now, detail=values)
     if connection.execute(statement).rowcount == 0:
         raise _stale(connection, run)
 
@@ -245,13 +224,25 @@ def held_by(connection: Connection, slot: Slot, *, now: datetime) -> str | None:
     return run.holder if run is not None and at_work else None
 
 
-def done_slots(connection: Connection, kinds: Sequence[str], first: str, last: str) -> set[str]:
-    """Return which slots from `first` to `last` (as text, inclusive) some version has done."""
+def done_slots(
+    connection: Connection, kinds: Sequence[str], first: str, last: str, *, but: str | None = None
+) -> set[str]:
+    """Return which slots from `first` to `last` (as text, inclusive) some version has done.
+
+    Args:
+        connection: Where to ask.
+        kinds: Which runs count.
+        first: The first slot.
+        last: The last slot.
+        but: A scope that does not count as done; None counts them all.
+    """
     statement = sa.select(col(RunRow.slot)).where(
         col(RunRow.kind).in_(list(kinds)),
         col(RunRow.slot).between(first, last),
         col(RunRow.outcome) == "done",
     )
+    if but is not None:
+        statement = statement.where(_SCOPE_OF.is_distinct_from(but))
     return set(connection.execute(statement).scalars())
 
 
@@ -272,20 +263,12 @@ def tries(connection: Connection, kinds: Sequence[str], slot: str) -> list[Run]:
     return [Run(*row) for row in connection.execute(statement.order_by(*order))]
 
 
-def last_steps(connection: Connection, kinds: Sequence[str]) -> list[LastStep]:
-    """Return when each step was gone through last, in the order in which a day goes through them.
-
-    Args:
-        connection: Where to ask.
-        kinds: Kinds of runs whose `detail` lists their steps.
-    """
-    rows = connection.execute(_LAST_STEPS, {"kinds": list(kinds), "runs": _RECENT_RUNS})
-    return sorted((LastStep(*row) for row in rows), key=lambda step: step.place)
-
-
-def latest(connection: Connection, limit: int = 100) -> list[Run]:
-    """Return the runs started last, the newest first."""
-    statement = _RUNS.order_by(col(RunRow.started_at).desc(), col(RunRow.id).desc())
+def latest(
+    connection: Connection, limit: int = 100, kinds: Sequence[str] | None = None
+) -> list[Run]:
+    """Return the runs started last, the newest first; only those of `kinds` when given."""
+    chosen = _RUNS if kinds is None else _RUNS.where(col(RunRow.kind).in_(list(kinds)))
+    statement = chosen.order_by(col(RunRow.started_at).desc(), col(RunRow.id).desc())
     return [Run(*row) for row in connection.execute(statement.limit(limit))]
 
 
@@ -295,6 +278,11 @@ def _mine(run: Run) -> sa.Update:
         col(RunRow.fence) == run.fence,
         col(RunRow.outcome) == "running",
     )
+
+
+def _with(detail: Mapping[str, Any]) -> sa.ColumnElement[Any]:
+    """Return a run's detail with some keys added, or put in place of what they were."""
+    return col(RunRow.detail).op("||")(sa.literal(dict(detail), _JSON))
 
 
 def _stale(connection: Connection, run: Run) -> StaleRunError:
@@ -307,4 +295,5 @@ def _stale(connection: Connection, run: Run) -> StaleRunError:
     return StaleRunError(f"{what} was taken over by {row.holder}; the write is refused")
 
 
+_SCOPE_OF = col(RunRow.detail).op("->>")(SCOPE)
 _RUNS = sa.select(*[getattr(RunRow, name) for name in Run.__dataclass_fields__])

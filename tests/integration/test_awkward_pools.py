@@ -115,8 +115,8 @@ class TestPool:
         assert (report.status, report.drawn) == ("done", 0)
         assert {(row["n"], row["accuracy"]) for row in _rows(engine).values()} == {(0, None)}
 
-    @pytest.mark.parametrize(("unreadable", "status"), [(15, "done"), (16, "invalid")])
-    def test_f26_more_than_half_unreadable_is_invalid(
+    @pytest.mark.parametrize(("unreadable", "status"), [(14, "done"), (15, "invalid")])
+    def test_f26_half_unreadable_is_invalid(
         self, engine: Engine, tmp_path: Path, unreadable: int, status: str
     ):
         """Below that, a class is judged by what could be shown to the model."""

@@ -12,9 +12,8 @@ from sqlalchemy import Engine
 
 from core.clock import FixedClock, day_bounds
 from core.errors import BundleError, StaleRunError, UsageError
-from core.store import alerts, class_days, class_state, flags, jobs, runs, validations
+from core.store import alerts, class_days, class_state, due, flags, jobs, runs, validations
 from core.store.database import transaction
-from core.store.runs import Slot
 from monitor import daily
 from monitor.health import health
 from monitor.page import DayReport, MonitorOptions
@@ -170,7 +169,7 @@ class TestWeakClass:
 
         assert states == {"Cat": "healthy", "Dog": "healthy", "Spider": "weak"}
 
-    def test_five_bad_days_are_one_flag_one_alert_and_one_retraining(self, weak: World):
+    def test_f13_five_bad_days_are_one_flag_one_alert_and_one_retraining(self, weak: World):
         """F13: and the cool-down is honoured."""
         weak.live(7, 11, {"Spider": "Cat"})
 
@@ -182,7 +181,7 @@ class TestWeakClass:
 
         assert (job.flag, job.labels, job.requested_by) == (flag.id, ["Spider"], "monitor")
 
-    def test_a_refused_retraining_is_asked_for_again_after_the_cool_down(self, weak: World):
+    def test_f14_a_refused_retraining_is_asked_for_again_after_the_cool_down(self, weak: World):
         """F14: the loop goes on with newer labels, and not before three days are over."""
         now = night_after(6).now()
         with transaction(weak.engine) as connection:
@@ -241,7 +240,7 @@ class TestWeakClass:
 class TestMissingLabels:
     """Days with few labels, or none that can be read."""
 
-    def test_an_exam_that_can_mostly_not_be_read_is_invalid(self, world: World):
+    def test_f26_an_exam_that_can_mostly_not_be_read_is_invalid(self, world: World):
         """F26: a lost folder is not a model that gets everything wrong."""
         for path in world.pictures(1)[:20]:
             path.unlink()
@@ -250,7 +249,7 @@ class TestMissingLabels:
         assert (report.status, report.unreadable) == ("invalid", 20)
         assert world.ask(class_days.matrix, day(1), day(1)) == []
 
-    def test_an_invalid_exam_is_done_when_its_images_are_back(self, world: World):
+    def test_f26_an_invalid_exam_is_done_when_its_images_are_back(self, world: World):
         """F26: with the same draw."""
         content = {path: path.read_bytes() for path in world.pictures(1)}
         for path in content:
@@ -269,7 +268,7 @@ class TestMissingLabels:
 
         assert (report.status, report.unreadable, report.judged) == ("done", 1, 29)
 
-    def test_a_class_without_images_is_a_row_with_none(self, world: World):
+    def test_f25_a_class_without_images_is_a_row_with_none(self, world: World):
         """F25: shown as such, never 0 %, never flagged."""
         add_pictures(world.engine, world.home / "pool", day(1))
         with transaction(world.engine) as connection:
@@ -284,10 +283,10 @@ class TestMissingLabels:
 class TestWhoIsAtIt:
     """Two monitors, interruptions, and days that are not over."""
 
-    def test_of_two_monitors_one_examines_the_day(self, world: World):
+    def test_f04_of_two_monitors_one_examines_the_day(self, world: World):
         """F04: the other says who does, and goes on."""
         world.pictures(1)
-        slot = Slot(daily.WHOLE, "v1", day(1).isoformat())
+        slot = due.slot_of(day(1), "v1", due.WHOLE)
         with transaction(world.engine) as connection:
             runs.claim(
                 connection, slot, holder="other", now=night_after(1).now(), lease_s=OPTIONS.lease_s
@@ -297,7 +296,7 @@ class TestWhoIsAtIt:
 
         assert (report.status, report.detail) == ("held", "held by other")
 
-    def test_an_interrupted_day_goes_on_with_the_same_draw(self, world: World):
+    def test_f05_an_interrupted_day_goes_on_with_the_same_draw(self, world: World):
         """F05: no second draw, one result."""
         world.pictures(1)
         with pytest.raises(KeyboardInterrupt):
@@ -307,7 +306,7 @@ class TestWhoIsAtIt:
 
         assert (report.judged, len(drawn)) == (30, 30)
 
-    def test_a_monitor_that_was_overtaken_writes_nothing_more(self, world: World):
+    def test_f06_a_monitor_that_was_overtaken_writes_nothing_more(self, world: World):
         """F06: paused for two hours in the middle of the exam, it is refused when it goes on."""
         world.pictures(1)
         later = FixedClock(night_after(1).now() + timedelta(hours=2))
@@ -326,8 +325,8 @@ class TestWhoIsAtIt:
         evening = FixedClock(day_bounds(day(1))[0] + timedelta(hours=23))
         early, late = world.examine(1, clock=evening), world.examine(1)
 
-        kinds = {run.kind for run in world.ask(runs.latest)}
-        assert (early, kinds) == (late, {daily.SO_FAR, daily.WHOLE})
+        (run,) = world.ask(runs.latest)
+        assert (early, run.fence, run.detail["scope"]) == (late, 2, due.WHOLE)
 
     def test_a_day_that_has_not_begun_is_refused(self, world: World):
         """Nothing can be said about tomorrow."""

@@ -146,7 +146,7 @@ class TestClassState:
 class TestFlags:
     """Open until the opposite is shown."""
 
-    def test_only_one_is_open_per_label(self, engine: Engine):
+    def test_f13_only_one_is_open_per_label(self, engine: Engine):
         """F13: the second is none."""
         with transaction(engine) as connection:
             first = flags.open_flag(connection, _flag())

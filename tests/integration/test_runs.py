@@ -4,10 +4,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from core.errors import StaleRunError
-from core.store import runs
+from core.store import database, runs
 from core.store.database import transaction
 from core.store.runs import Run, Slot
 
@@ -29,20 +30,20 @@ def _finish(engine: Engine, run: Run, outcome: str = "done") -> None:
 class TestClaim:
     """Taking a slot."""
 
-    def test_of_two_holders_one_gets_the_slot(self, engine: Engine):
+    def test_f04_of_two_holders_one_gets_the_slot(self, engine: Engine):
         """F04: two monitors that wake at once are one run."""
         first, second = _claim(engine, "a"), _claim(engine, "b")
 
         assert (first is not None, second) == (True, None)
 
-    def test_the_loser_learns_who_holds_it(self, engine: Engine):
+    def test_f04_the_loser_learns_who_holds_it(self, engine: Engine):
         """F04: the log of the second monitor names the first."""
         _claim(engine, "a")
 
         with transaction(engine) as connection:
             assert runs.held_by(connection, SLOT, now=NOW) == "a"
 
-    def test_a_silent_holder_is_replaced_when_its_lease_has_run_out(self, engine: Engine):
+    def test_f05_a_silent_holder_is_replaced_when_its_lease_has_run_out(self, engine: Engine):
         """F05: a monitor that was killed does not keep its day for ever."""
         _claim(engine, "a")
         second = _claim(engine, "b", NOW + timedelta(seconds=LEASE_S))
@@ -71,7 +72,7 @@ class TestClaim:
 
         assert _claim(engine, "b").fence == 2
 
-    def test_a_lease_taken_before_the_clock_was_set_back_does_not_block(self, engine: Engine):
+    def test_f07_a_lease_taken_before_the_clock_was_set_back_does_not_block(self, engine: Engine):
         """F07: a clock one day back must not make the day wait for a day."""
         _claim(engine, "a")
 
@@ -88,7 +89,7 @@ class TestFence:
         _claim(engine, "b", NOW + timedelta(hours=2))
         return run
 
-    def test_a_stale_holder_may_not_write(self, engine: Engine, stale: Run):
+    def test_f06_a_stale_holder_may_not_write(self, engine: Engine, stale: Run):
         """F06: a monitor resumed after two hours must not overwrite its successor."""
         with (
             pytest.raises(StaleRunError, match="taken over by b"),
@@ -96,12 +97,14 @@ class TestFence:
         ):
             runs.require_fence(connection, stale)
 
-    def test_a_stale_holder_may_not_finish(self, engine: Engine, stale: Run):
+    def test_f06_a_stale_holder_may_not_finish(self, engine: Engine, stale: Run):
         """F06: nor may it declare the day done."""
         with pytest.raises(StaleRunError, match="taken over by b"):
             _finish(engine, stale)
 
-    def test_a_stale_holder_learns_of_it_at_its_next_heartbeat(self, engine: Engine, stale: Run):
+    def test_f06_a_stale_holder_learns_of_it_at_its_next_heartbeat(
+        self, engine: Engine, stale: Run
+    ):
         """F06: so it stops early."""
         with pytest.raises(StaleRunError), transaction(engine) as connection:
             runs.heartbeat(connection, stale, now=NOW, lease_s=LEASE_S)
@@ -138,3 +141,42 @@ class TestDoneSlots:
             assert runs.done_slots(connection, ["day"], "2026-03-01", "2026-03-31") == {
                 "2026-03-01"
             }
+
+
+class TestMigrated:
+    """Runs from before a day had one of them."""
+
+    def test_of_each_day_the_run_that_says_most_stays(self, engine: Engine, database_url: str):
+        """A database in use: what was caught up on, seen so far, failed, or is under way."""
+        database.downgrade(database_url, "0008")
+        kept = [
+            ("2026-03-01", "day", "done"),
+            ("2026-03-01", "day so far", "done"),
+            ("2026-03-02", "day without draw", "done"),
+            ("2026-03-02", "day", "failed"),
+            ("2026-03-03", "day so far", "done"),
+            ("2026-03-04", "day so far", "done"),
+            ("2026-03-04", "day", "running"),
+        ]
+        with transaction(engine) as connection:
+            for slot, kind, outcome in kept:
+                values = {"slot": slot, "kind": kind, "outcome": outcome, "now": NOW}
+                connection.execute(_OLD_RUN, values)
+        database.upgrade(database_url)
+
+        with transaction(engine) as connection:
+            found = {(r.slot, r.kind, r.detail["scope"]) for r in runs.latest(connection)}
+            done = runs.done_slots(connection, ["day"], "2026-03-01", "2026-03-31", but="so far")
+        assert found == {
+            ("2026-03-01", "day", "whole"),
+            ("2026-03-02", "day", "without draw"),
+            ("2026-03-03", "day", "so far"),
+            ("2026-03-04", "day", "whole"),
+        }
+        assert done == {"2026-03-01", "2026-03-02"}
+
+
+_OLD_RUN = sa.text("""
+    INSERT INTO runs (kind, version, slot, holder, fence, lease_until, started_at, outcome, detail)
+    VALUES (:kind, 'v1', :slot, 'a', 1, :now, :now, :outcome, '{}')
+""")

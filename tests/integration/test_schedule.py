@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from core.clock import Clock, FixedClock, day_bounds
-from core.store import class_days, runs, validations
+from core.store import class_days, due, runs, validations
 from core.store.database import transaction
 from monitor import daily, schedule
 from monitor.page import DayReport, MonitorOptions
@@ -68,7 +68,7 @@ class TestMissedDays:
         assert _missed(engine, night_after(3).now()) == []
 
     @pytest.mark.parametrize("change", [date(2026, 3, 29), date(2026, 10, 25), date(2028, 2, 29)])
-    def test_every_day_is_due_once_when_clocks_change(
+    def test_f08_every_day_is_due_once_when_clocks_change(
         self, engine: Engine, tmp_path: Path, change: date
     ):
         """F08: days are UTC, so Berlin's spring and autumn, and 29 February, are days like any."""
@@ -97,13 +97,26 @@ class TestCatchUp:
         assert reports[-1].late
 
     def test_a_second_look_finds_nothing_to_do(self, engine: Engine, home: Path):
-        """F07: also when the clock has been set back by a day meanwhile."""
+        """A scheduler may call as often as it likes."""
         _catch_up(engine, home, night_after(3))
 
         assert _catch_up(engine, home, night_after(3)) == []
-        assert _catch_up(engine, home, night_after(2)) == []
 
-    def test_a_day_skipped_by_the_clock_is_done_all_the_same(self, engine: Engine, home: Path):
+    def test_f07_a_clock_that_is_behind_draws_no_image_again(self, engine: Engine, home: Path):
+        """By it, what is done was done in the future: looked at again, and it stays one exam."""
+        add_pictures(engine, home / "pool", day(2), per_label=2)
+        _catch_up(engine, home, night_after(2))
+        with transaction(engine) as connection:
+            before = validations.latest(connection)
+        again = _catch_up(engine, home, night_after(1))
+        then = _catch_up(engine, home, night_after(2))
+
+        assert [[report.day for report in each] for each in (again, then)] == [[day(1)], [day(2)]]
+        with transaction(engine) as connection:
+            exams = validations.latest(connection)
+        assert [exam for exam in exams if exam.day == day(2)] == before
+
+    def test_f07_a_day_skipped_by_the_clock_is_done_all_the_same(self, engine: Engine, home: Path):
         """F07: a clock that jumps a day ahead leaves no hole."""
         _catch_up(engine, home, night_after(1))
 
@@ -180,7 +193,7 @@ class TestRunForever:
 
         assert not thread.is_alive()
 
-    def test_two_monitors_examine_each_day_once(self, engine: Engine, home: Path):
+    def test_f04_two_monitors_examine_each_day_once(self, engine: Engine, home: Path):
         """F04: side by side, for as long as it takes."""
         for number in (1, 2, 3):
             add_pictures(engine, home / "pool", day(number), per_label=2)
@@ -191,7 +204,7 @@ class TestRunForever:
             thread.join(timeout=10)
 
         with transaction(engine) as connection:
-            assert len(runs.latest(connection)) == 3
+            assert len(runs.latest(connection, kinds=(due.DAY,))) == 3
             assert {row.day for row in class_days.matrix(connection, day(1), day(9))} == {day(3)}
 
 
@@ -216,9 +229,8 @@ def _start(
 
 
 def _done(engine: Engine) -> set[str]:
-    kinds = (daily.WHOLE, daily.WITHOUT_DRAW)
     with transaction(engine) as connection:
-        return runs.done_slots(connection, kinds, "2026-01-01", "2026-12-31")
+        return runs.done_slots(connection, (due.DAY,), "2026-01-01", "2026-12-31")
 
 
 def _wait_for(condition: object, seconds: float = 20) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine
 
-from core.store import runs
+from core.store import last_runs, runs
 from core.store.database import transaction
 from core.store.runs import Run, Slot
 from monitor.status import step_of
@@ -84,7 +84,7 @@ class TestSteps:
             second = runs.claim(connection, later, holder="a", now=NOON, lease_s=300)
             assert second is not None
             runs.note(connection, second, {"steps": [_step("rollup", "02", None)]})
-            last = runs.last_steps(connection, ["day"])
+            last = last_runs.last_steps(connection, ["day"])
 
         assert [(each.step, each.slot, each.seconds) for each in last] == [
             ("rollup", "2026-03-02", None),

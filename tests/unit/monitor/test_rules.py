@@ -154,7 +154,7 @@ class TestLevels:
 
         assert held_to.threshold == pytest.approx(200)
 
-    def test_a_label_without_reference_images_gets_the_others_prior(self):
+    def test_f25_a_label_without_reference_images_gets_the_others_prior(self):
         """F25: a class with none must not stop the day, nor be flagged for it."""
         counts = {label: {"n": 200, "correct": 190 + i} for i, label in enumerate("ab")}
         held_to = rules.levels(_version(counts, ["a", "b", "new"]), budget=0.3, floor=0.8)
@@ -171,7 +171,7 @@ class TestLevels:
 class TestManyClasses:
     """F28: nothing changes for 90 days in 100 classes."""
 
-    def test_false_alarms_stay_within_the_budget(self):
+    def test_f28_false_alarms_stay_within_the_budget(self):
         """At a budget of 0.3 in 30 days, 90 days may see 0.9 on average; here over 20 runs."""
         rng, k = np.random.default_rng(5), 100
         truth = np.full(k, 0.95)

@@ -1,10 +1,14 @@
 """The clock behind the days: when it is time to look, whatever is done to it."""
 
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from apscheduler.schedulers.background import BackgroundScheduler
 
+from monitor import schedule
+from monitor.page import DayReport
 from monitor.schedule import Pulse, at_the_set_hour
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -90,3 +94,30 @@ class TestSetHour:
         assert [moment.astimezone(UTC) for moment in fired] == [
             around + timedelta(days=i, hours=2) for i in range(4)
         ]
+
+
+class TestWatch:
+    """One look at a time."""
+
+    def test_f20_a_look_that_wants_another_does_not_hold_up_the_end(self):
+        """A scheduler that is shut down waits for the look; the look must not wait for it."""
+        begun, over = threading.Event(), threading.Event()
+
+        def examine_due() -> list[DayReport]:
+            begun.set()
+            over.wait(5)
+            return [DayReport(NOON.date(), "v1", "held")]
+
+        scheduler = BackgroundScheduler(timezone=UTC)
+        watch = schedule._Watch(scheduler, examine_due, lease_s=0.0)
+        scheduler.start()
+        watch.soon()
+        assert begun.wait(5)
+        end = threading.Thread(target=scheduler.shutdown, daemon=True)
+        end.start()
+        time.sleep(0.1)
+        over.set()
+        end.join(5)
+
+        assert not end.is_alive()
+        assert [watch.wants_another(), watch.wants_another()] == [True, False]

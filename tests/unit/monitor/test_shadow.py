@@ -59,7 +59,7 @@ class TestShadow:
         # Under the null each day's likelihood ratio has a mean of 1; its logarithm is below 0.
         assert np.mean(after.log_m < 0) > 0.5
 
-    def test_a_class_without_images_stays_as_it_was(self):
+    def test_f25_a_class_without_images_stays_as_it_was(self):
         """F25: nothing is counted where nothing was seen."""
         levels, nothing = _levels(3, 0.3), rules.nothing_remembered(3)
         total = np.array([10, 0, 10])
