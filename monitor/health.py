@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.stats.proportions import jeffreys
 from core.store import class_days, registry, standing, validations
-from monitor import outlook, rules, shadow, standards
+from monitor import expected, outlook, quotas, rules, shadow, standards
+from monitor.foresight import Wish
 from monitor.page import MonitorOptions
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from monitor.rules import Levels
 
 
-# A version that was never examined has no counts up to any day.
-_NEVER = date(1970, 1, 1)
+# A version that was never examined has no counts up to any day, and may be asked any image.
+_NEVER, _SOME_DAY = date(1970, 1, 1), date(9000, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,55 +34,100 @@ class _Known:
 
     stands: ClassStanding
     counts: ClassDay | None
+    low: float
+    high: float
     reference: float
     reference_images: int
     threshold: float
 
 
 def health(
-    connection: Connection, day: date | None = None, *, options: MonitorOptions | None = None
+    connection: Connection,
+    day: date | None = None,
+    *,
+    options: MonitorOptions | None = None,
+    wish: Wish = outlook.USUAL_WISH,
 ) -> dict[str, Any]:
     """Return how every class of the version examined on a day is.
 
     Args:
         connection: Where to ask.
         day: The day; None for the last one examined.
-        options: Only for what a class that was never examined would be held to.
+        options: How labels are drawn, and what a class that was never examined is held to.
+        wish: What the owner would like to notice, and how soon.
 
     Returns:
-        `{"day", "version", "classes": [{"label", "state", "n", "correct", "accuracy", "low",
-        "high", "reference", "evidence", "threshold", "days_without_labels", "note",
-        "labels_a_day", "days_to_notice", "labels_a_day_for_15_points_in_3_days"}], "weak_list",
-        "pooled"}`, the last five as monitor.outlook has them. On a day
-        without an exam n is 0, and the states are those of the last exam before it. Accuracy is
-        None where n is 0. `self_check` is how often simulated healthy classes raised an alarm, as
-        monitor.shadow.SelfCheck names it. Without a champion, day and version are None and there
-        are no classes.
+        `{"day", "version", "classes": [...], "weak_list", "pooled", "adaptive", "wish",
+        "needs_labels", "self_check"}`. Each class has `label`, `state`, `n`, `correct`,
+        `accuracy`, `low`, `high`, `reference`, `evidence`, `threshold`, `days_without_labels`,
+        `note`; `labels_a_day`, `days_to_notice`, `labels_a_day_for_15_points_in_3_days` and
+        `labels_a_day_for_wish` as monitor.outlook has them, and so are `weak_list`, `pooled` and
+        `wish`; `without_labels` as monitor.expected has it, about the images *called* by that
+        name. `needs_labels` lists the classes that the next draw lacks images of, as
+        monitor.quotas has them, counting what is in the pool now.
+
+        On a day without an exam n is 0, and the states are those of the last exam before it.
+        Accuracy is None where n is 0. `self_check` is how often simulated healthy classes raised
+        an alarm, as monitor.shadow.SelfCheck names it. Without a champion, day and version are
+        None and there are no classes.
     """
-    last = validations.last_done(connection, day)
-    if last is not None:
-        version: Version | None = registry.get(connection, last.version)
-    else:
-        version = registry.champion(connection)
-    shown = day or (last.day if last else None)
+    version, shown = _examined(connection, day)
     if version is None:
         nobody = {"day": shown.isoformat() if shown else None, "version": None, "classes": []}
-        nobody |= {"weak_list": [], "pooled": None}
-        return nobody | {"self_check": _self_check(connection, date.max)}
-    on = standards.rules_on(connection, shown, options or MonitorOptions())
+        nobody |= {"weak_list": [], "pooled": None, "adaptive": None, "wish": None}
+        return nobody | {"needs_labels": [], "self_check": _self_check(connection, date.max)}
+    chosen = options or MonitorOptions()
+    on = standards.rules_on(connection, shown, chosen)
     held_to = standards.standard(version, on).levels
     known = _gather(connection, version, shown, held_to)
-    ahead = outlook.outlook(connection, version, held_to, shown or _NEVER, floor=on.floor)
+    ahead = outlook.outlook(
+        connection,
+        version,
+        held_to,
+        shown or _NEVER,
+        floor=on.floor,
+        adaptive=chosen.adaptive,
+        wish=wish,
+    )
+    promised = expected.expected(connection, version, shown or _NEVER)
+    draw = quotas.next_quotas(connection, version, shown or _SOME_DAY, chosen)
     return {
         "day": shown.isoformat() if shown else None,
         "version": version.version,
         "classes": [
-            _row(label, known[label]) | ahead.of_class(i) for i, label in enumerate(held_to.labels)
+            _row(label, known[label])
+            | ahead.of_class(i)
+            | {"without_labels": promised[i].to_dict()}
+            for i, label in enumerate(held_to.labels)
         ],
         "weak_list": list(ahead.weak),
         "pooled": asdict(ahead.pooled) if ahead.pooled else None,
+        "adaptive": chosen.adaptive,
+        "wish": ahead.of_wish(),
+        "needs_labels": draw.needs_labels(version.labels),
         "self_check": _self_check(connection, shown or date.max),
     }
+
+
+def wanted(connection: Connection, *, options: MonitorOptions) -> dict[str, Any]:
+    """Return `day`, `version` and `needs_labels` alone, as `health` has them, of the last exam."""
+    version, shown = _examined(connection, None)
+    if version is None:
+        return {"day": None, "version": None, "needs_labels": []}
+    found = quotas.next_quotas(connection, version, shown or _SOME_DAY, options)
+    return {
+        "day": shown.isoformat() if shown else None,
+        "version": version.version,
+        "needs_labels": found.needs_labels(version.labels),
+    }
+
+
+def _examined(connection: Connection, day: date | None) -> tuple[Version | None, date | None]:
+    """Return the version examined last (up to a day), and the day that is shown."""
+    last = validations.last_done(connection, day)
+    if last is None:
+        return registry.champion(connection), day
+    return registry.get(connection, last.version), day or last.day
 
 
 def _self_check(connection: Connection, until: date) -> dict[str, Any]:
@@ -96,10 +142,16 @@ def _gather(
     name = version.version
     stands = standing.standings(connection, name, held_to.labels, until)
     counts = {each.label: each for each in class_days.of_day(connection, until, name)}
+    judged = [counts.get(label) for label in held_to.labels]
+    low, high = jeffreys(
+        [each.correct if each else 0 for each in judged], [each.n if each else 0 for each in judged]
+    )
     return {
         label: _Known(
             stands=stands[i],
-            counts=counts.get(label),
+            counts=judged[i],
+            low=float(low[i]),
+            high=float(high[i]),
             reference=float(held_to.reference[i]),
             reference_images=int(held_to.images[i]),
             threshold=held_to.threshold,
@@ -111,15 +163,14 @@ def _gather(
 def _row(label: str, known: _Known) -> dict[str, Any]:
     state, counts = known.stands.state, known.counts
     n, correct = (counts.n, counts.correct) if counts else (0, 0)
-    low, high = (float(end) for end in jeffreys(correct, n))
     return {
         "label": label,
         "state": known.stands.standing,
         "n": n,
         "correct": correct,
         "accuracy": correct / n if n else None,
-        "low": low,
-        "high": high,
+        "low": known.low,
+        "high": known.high,
         "reference": state.reference if state else known.reference,
         "evidence": state.evidence if state else 0.0,
         "threshold": state.threshold if state else known.threshold,

@@ -1,25 +1,24 @@
 """What the counts say beyond alarms: how soon a drop would be noticed, who is below the floor.
 
-Read from `class_days` whenever it is asked for, and kept nowhere: the epoch's counts give the
-weak list and the pooled evidence, and the labels of the last weeks the days that a drop would
-take to be noticed. Nothing here opens a flag or sends an alert.
+Read from the counts whenever it is asked for, and kept nowhere: the epoch's counts give the weak
+list, and the labels of the last weeks the days that a drop would take to be noticed. Nothing here
+opens a flag or sends an alert.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import date, timedelta
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.stats.evidence import empty_log_m, step
-from core.stats.how_soon import DROPS, days_to_notice, labels_for_wish
+from core.stats.how_soon import DROPS
 from core.stats.proportions import posterior_means
 from core.stats.weak_list import EPOCH_DAYS, FALSE_SHARE, weak_list
 from core.store import class_days, model_days
+from monitor.foresight import Given, Wish, days_until_noticed, finite, labels_wished, told
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 # The labelling rate is the mean over this many days.
 RATE_DAYS = 28
 # What an owner would wish for: a drop of 15 points, noticed within three days.
-WISHED_DROP, WISHED_DAYS = 0.15, 3
+USUAL_WISH = Wish()
 _EARLIEST = date(1970, 1, 1)
 
 
@@ -68,7 +67,9 @@ class Outlook:
         labels: The classes, in the version's order.
         labels_a_day: Labelled images a day over the last four weeks, shape (K,).
         days: Median days to notice a drop of each of DROPS, shape (3, K); infinity for never.
-        wish: Labels a day to notice 15 points within three days, shape (K,).
+        usual: Labels a class and day to notice 15 points within three days, shape (K,).
+        wish: What is wished for instead; as a rule that very thing.
+        wished: Labels a class and day for it, shape (K,).
         weak: Classes below the floor, the weakest first; at most 5 % of them by chance.
         pooled: All classes together; None for a single class, or without any exam.
     """
@@ -76,7 +77,9 @@ class Outlook:
     labels: tuple[str, ...]
     labels_a_day: NDArray[np.float64]
     days: NDArray[np.float64]
-    wish: NDArray[np.float64]
+    usual: NDArray[np.float64]
+    wish: Wish
+    wished: NDArray[np.float64]
     weak: tuple[str, ...]
     pooled: Pooled | None
 
@@ -85,15 +88,27 @@ class Outlook:
         return {
             "labels_a_day": round(float(self.labels_a_day[i]), 2),
             "days_to_notice": {
-                f"{round(100 * drop)} points": _finite(self.days[row, i])
+                f"{round(100 * drop)} points": finite(self.days[row, i])
                 for row, drop in enumerate(DROPS)
             },
-            "labels_a_day_for_15_points_in_3_days": _finite(self.wish[i]),
+            "labels_a_day_for_15_points_in_3_days": finite(self.usual[i]),
+            "labels_a_day_for_wish": finite(self.wished[i]),
         }
 
+    def of_wish(self) -> dict[str, Any]:
+        """Return what the wish costs over all classes, as JSON would hold it."""
+        return told(self.wish, self.wished)
 
-def outlook(
-    connection: Connection, version: Version, held_to: Levels, day: date, *, floor: float
+
+def outlook(  # noqa: PLR0913 - whose counts, held to what, and what is asked of them
+    connection: Connection,
+    version: Version,
+    held_to: Levels,
+    day: date,
+    *,
+    floor: float,
+    adaptive: bool = False,
+    wish: Wish = USUAL_WISH,
 ) -> Outlook:
     """Return what a version's counts up to `day` say beyond alarms.
 
@@ -103,20 +118,29 @@ def outlook(
         held_to: What its classes are held to.
         day: The last day that counts.
         floor: Accuracy asked of every class.
+        adaptive: Whether labels follow the evidence.
+        wish: What the owner would like to notice, and how soon.
     """
     labels = held_to.labels
     known = class_days.tally(connection, version.version, dict.fromkeys(labels, _EARLIEST), day)
     begun = min((each.first for each in known.values()), default=day)
     rate = _labels_a_day(connection, version.version, labels, max(begun, _back(day)), day)
     accuracy = _accuracy_today(version, held_to)
-    days = [days_to_notice(held_to.reference, accuracy, drop, rate, held_to.threshold)
-            for drop in DROPS]  # fmt: skip
-    wish = labels_for_wish(held_to.reference, accuracy, WISHED_DROP, WISHED_DAYS, held_to.threshold)
+    given = Given(held_to.reference, accuracy, rate, held_to.threshold, adaptive)
+    usual = labels_wished(given, USUAL_WISH)
+    wished = usual if wish == USUAL_WISH else labels_wished(given, wish)
     epoch = begun + timedelta(days=(day - begun).days // EPOCH_DAYS * EPOCH_DAYS)
     counts = _counts_by_day(connection, version.version, labels, epoch, day)
-    weak = tuple(labels[i] for i in _below_floor(counts, floor))
-    pooled = _pooled(connection, version.version, day)
-    return Outlook(labels, rate, np.array(days), wish, weak, pooled)
+    return Outlook(
+        labels=labels,
+        labels_a_day=rate,
+        days=days_until_noticed(given),
+        usual=usual,
+        wish=wish,
+        wished=wished,
+        weak=tuple(labels[i] for i in _below_floor(counts, floor)),
+        pooled=_pooled(connection, version.version, day),
+    )
 
 
 def _below_floor(counts: list[NDArray[np.int64]], floor: float) -> NDArray[np.intp]:
@@ -173,19 +197,14 @@ def _counts_by_day(
 ) -> list[NDArray[np.int64]]:
     """Return right answers and images of each examined day, shape (2, K) each."""
     place = {label: i for i, label in enumerate(labels)}
-    rows = [row for row in class_days.of_version(connection, version, first) if row.day <= last]
     days: list[NDArray[np.int64]] = []
-    for _, group in groupby(rows, key=lambda row: row.day):
-        counts = np.zeros((2, len(labels)), dtype=np.int64)
-        for row in group:
-            if row.label in place:
-                counts[:, place[row.label]] = row.correct, row.n
-        days.append(counts)
+    for names, correct, total in class_days.counts(connection, version, first, last):
+        # A label that the version does not know has no place, and gets one that is cut off.
+        places = [place.get(name, len(labels)) for name in names]
+        counts = np.zeros((2, len(labels) + 1), dtype=np.int64)
+        counts[:, places] = correct, total
+        days.append(counts[:, :-1])
     return days
-
-
-def _finite(value: float) -> int | float | None:
-    return None if math.isinf(value) else round(float(value), 1)
 
 
 def _back(day: date) -> date:

@@ -13,7 +13,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from core.errors import TrainingError
 from core.evaluation import Evaluation, evaluate
 from core.images import source
 from core.images.preprocess import Recipe
-from core.stats import calibration, classification
+from core.stats import calibration, classification, without_labels
 from core.store import registry
 from core.store.database import transaction
 from core.store.images import Sample
@@ -141,7 +141,10 @@ def build(
     labels = candidate.snapshot.labels
     manifest = replace(
         draft,
-        metrics={"val": metrics(val, labels), "test": metrics(test, labels)},
+        metrics={
+            "val": metrics(val, labels) | promised(val, labels),
+            "test": metrics(test, labels),
+        },
         reference=reference(val, labels),
         training=draft.training | {"parity": parity, "unreadable": _unreadable(val, test)},
     )
@@ -224,6 +227,22 @@ def metrics(evaluation: Evaluation, labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def promised(evaluation: Evaluation, labels: Sequence[str]) -> dict[str, Any]:
+    """Return what the confidences of the reference images promise; empty without images.
+
+    `{"without_labels": {"confident_from": ATC's threshold, "predicted": {label: {"n", "correct",
+    "confidence", "confident"}}}}`, by predicted label, as core.stats.without_labels has them.
+    """
+    if not evaluation.samples:
+        return {}
+    predicted, sure = evaluation.predicted, evaluation.confidence
+    right = predicted == evaluation.labels
+    least = without_labels.confident_from(sure, right)
+    found = without_labels.promises(predicted, sure, right, len(labels), least)
+    by_label = {label: _plain(each) for label, each in zip(labels, found, strict=True)}
+    return {"without_labels": {"confident_from": least, "predicted": by_label}}
+
+
 def reference(evaluation: Evaluation, labels: Sequence[str]) -> dict[str, Any]:
     """Return per label how many images there were, how many right, and what for the others."""
     counted = np.zeros((len(labels), len(labels)), dtype=np.int64)
@@ -254,6 +273,14 @@ def code_version() -> str:
     except (OSError, subprocess.SubprocessError):
         return metadata.version("weakspot")
     return f"{metadata.version('weakspot')}+{found.stdout.strip()}"
+
+
+def _plain(promise: without_labels.Promise) -> dict[str, int | float | None]:
+    # The means stand in every answer about the version, so a few digits must do.
+    return {
+        name: round(value, 6) if isinstance(value, float) else value
+        for name, value in asdict(promise).items()
+    }
 
 
 def _draft(engine: Engine, candidate: Candidate, temperature: float, clock: Clock) -> Manifest:

@@ -33,7 +33,7 @@ MOST_LABELS = 10_000
 # Past this many images a day chance hardly matters, and the median day is taken as it comes.
 _COUNTED_OUT = 64
 # A class keeps at most this accuracy to lose, and never goes below it.
-_LOWEST_ACCURACY = 0.01
+LOWEST_ACCURACY = 0.01
 _OLDEST_START = 60
 # The recursion keeps the luckiest of its starts, so days that went unevenly weigh more. Half
 # of the variance would be the mean of that; half of this again is the typical case.
@@ -132,7 +132,7 @@ def _median_days(
 ) -> float:
     """Return the median days for one (reference, accuracy, drop) at n whole images a day."""
     null, before, drop = case
-    after = max(before - drop, _LOWEST_ACCURACY)
+    after = max(before - drop, LOWEST_ACCURACY)
     boundary = _Boundary(null, before, n, threshold, ratios)
     if not boundary.in_reach(after):
         return math.inf

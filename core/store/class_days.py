@@ -124,6 +124,15 @@ _TALLY = sa.text("""
      GROUP BY d.label
 """)
 
+# One row a day: an epoch of 2,500 classes is 75,000 pairs of numbers, and nothing else of them.
+_COUNTS = sa.text("""
+    SELECT array_agg(label) AS labels, array_agg(correct) AS correct, array_agg(n) AS total
+      FROM class_days
+     WHERE version = :version AND day BETWEEN :first AND :last
+     GROUP BY day
+     ORDER BY day
+""")
+
 _UPSERT = sa.text("""
     INSERT INTO class_days (day, version, label, n, correct, confused, low, high, shared)
     VALUES (:day, :version, :label, :n, :correct, :confused, :low, :high, :shared)
@@ -165,6 +174,14 @@ def shared(
         .order_by(col(ClassDayRow.day), col(ClassDayRow.label))
     )
     return [(day, label, groups) for day, label, groups in connection.execute(statement)]
+
+
+def counts(
+    connection: Connection, version: str, first: date, last: date
+) -> list[tuple[list[str], list[int], list[int]]]:
+    """Return labels, right answers and images of each examined day, in the order of the days."""
+    found = connection.execute(_COUNTS, {"version": version, "first": first, "last": last})
+    return [(row.labels, row.correct, row.total) for row in found]
 
 
 def of_day(connection: Connection, day: date, version: str) -> list[ClassDay]:

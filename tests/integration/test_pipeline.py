@@ -138,6 +138,15 @@ class TestTrain:
         assert test["top1"] > 0.9
         assert set(test["per_class"]) == set(LABELS)
 
+    def test_keeps_what_its_confidences_promise(self, champion: TrainResult):
+        """Days without labels are held against these, by predicted class."""
+        kept = champion.metrics["val"]["without_labels"]
+
+        said = kept["predicted"]
+        assert 0 < kept["confident_from"] <= 1
+        assert set(said) == set(LABELS)
+        assert sum(each["n"] for each in said.values()) == champion.metrics["val"]["n"]
+
     def test_keeps_lineage_reference_and_profile(
         self, module_engine: Engine, champion: TrainResult, folder: Path
     ):

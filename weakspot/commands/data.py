@@ -10,10 +10,11 @@ import typer
 from core import catalog
 from core.catalog.spreadsheet import parse_moment
 from core.errors import CatalogError, UsageError
+from core.settings import MonitorSettings
 from core.store import images, label_suspects, validations
 from core.store.database import transaction
 from weakspot import front, sample_data
-from weakspot.commands import pool_chart, pool_text
+from weakspot.commands import health_text, pool_chart, pool_text
 
 data_app = typer.Typer(
     help="The pool of labelled images: fill it, look at it, draw from it, check it.",
@@ -111,6 +112,20 @@ def sample(
     else:
         typer.echo(drawn.to_csv(), nl=False)
         typer.echo(front.visible(pool_text.day_sample(drawn, out)), err=True)
+
+
+@data_app.command()
+def wanted(as_json: Json = False) -> None:
+    """List the classes that the next draw lacks images of, the most urgent first."""
+    from monitor import health
+    from monitor.page import MonitorOptions
+
+    options = MonitorOptions.from_settings(front.read(MonitorSettings))
+    with front.open_store() as engine, transaction(engine) as connection:
+        found = health.wanted(connection, options=options)
+    enough = "there are enough fresh images of every class for the next draw"
+    text = "\n".join(health_text.wanted_lines(found["needs_labels"])) or enough
+    front.emit(found, as_json=as_json, text=text)
 
 
 @data_app.command()

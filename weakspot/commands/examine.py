@@ -11,6 +11,7 @@ from core.errors import UsageError
 from core.settings import AlertSettings, MonitorSettings
 from core.store.database import transaction
 from weakspot import front
+from weakspot.commands import health_text
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
@@ -114,32 +115,34 @@ def health(
         typer.Option(
             "--replay",
             metavar="FROM TO",
-            help="Compute these days anew, after late labels, corrections or missed days.",
+            help="Compute these days anew, after late labels or predictions, or missed days.",
+        ),
+    ] = None,
+    wish: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="What to notice how soon: '15 points in 3 days'; what it costs."
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Say how every class is: state, n, correct, interval, evidence; or --replay days."""
     if stretch is not None:
-        if day is not None:
-            raise UsageError("--date and --replay are two things; ask for one")
+        if day is not None or wish is not None:
+            raise UsageError("--replay stands alone, without --date and --wish")
         _replay(_day(stretch[0]), _day(stretch[1]), as_json=as_json)
         return
+    from monitor.foresight import Wish
     from monitor.health import health as ask
     from monitor.shadow import self_check
 
     chosen = None if day is None else _day(day)
+    wished = Wish() if wish is None else Wish.parse(wish)
     with front.open_store() as engine, transaction(engine) as connection:
-        answer = ask(connection, chosen)
+        answer = ask(connection, chosen, options=_options(None), wish=wished)
         checked = self_check(connection, chosen or date.max)
-    lines = [f"day {answer['day'] or '-'}, version {answer['version'] or '-'}"]
-    lines += [_health_line(row) for row in answer["classes"]]
-    if answer["weak_list"]:
-        lines += [f"below the floor: {', '.join(answer['weak_list'])}"]
-    if answer["pooled"]:
-        lines += [_pooled_line(answer["pooled"])]
-    lines += [checked.to_text()]
-    front.emit(answer, as_json=as_json, text="\n".join(lines))
+    text = "\n".join([*health_text.lines(answer), checked.to_text()])
+    front.emit(answer, as_json=as_json, text=text)
 
 
 def _replay(first: date, last: date, *, as_json: bool) -> None:
@@ -153,6 +156,7 @@ def _replay(first: date, last: date, *, as_json: bool) -> None:
             options=_options(None),
             clock=front.clock(),
             by=front.user(),
+            reports=front.settings().reports,
             on_progress=on_progress,
         )
     front.emit(found, as_json=as_json, text=found.to_text())
@@ -201,30 +205,3 @@ def _drift_line(check: dict[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
-
-
-def _health_line(row: dict[str, Any]) -> str:
-    accuracy = "no labels" if row["accuracy"] is None else f"{100 * row['accuracy']:5.1f} %"
-    return (
-        f"  {row['label']:24} {row['state']:11} {row['correct']:3}/{row['n']:<3} {accuracy:>9}  "
-        f"reference {100 * row['reference']:4.1f} %  evidence {row['evidence']:.3g} "
-        f"of {row['threshold']:,.0f}  15 points less: {_noticed(row['days_to_notice'])}"
-    )
-
-
-def _pooled_line(pooled: dict[str, Any]) -> str:
-    line = (
-        f"all classes together: {pooled['correct']}/{pooled['n']}  "
-        f"reference {100 * pooled['reference']:.1f} %  "
-        f"evidence {pooled['evidence']:.3g} of {pooled['threshold']:,.0f}"
-    )
-    line += "  WORSE" if pooled["since_alarm"] else ""
-    if pooled["one_bet_a_group"]:
-        line += f"\nimages of a session are one bet: correlation {pooled['correlation']:.2f}"
-    return line
-
-
-def _noticed(days_to_notice: dict[str, float | None]) -> str:
-    """Say after how many days a drop would be noticed, at today's labels."""
-    days = days_to_notice["15 points"]
-    return "never noticed" if days is None else f"noticed in {days:g} days"

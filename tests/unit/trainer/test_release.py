@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from core.evaluation import Evaluation
 from core.store.images import Sample
-from trainer.release import code_version, fit_temperature, metrics, reference, spread
+from trainer.release import code_version, fit_temperature, metrics, promised, reference, spread
 
 LABELS = ("A", "B", "C")
 
@@ -107,3 +107,21 @@ class TestCodeVersion:
     def test_begins_with_the_packages_version(self):
         """With or without a checkout around."""
         assert code_version()[0].isdigit()
+
+
+class TestPromised:
+    """What the confidences of the reference images promise, kept in the manifest."""
+
+    def test_states_the_threshold_and_each_answer(self):
+        """By predicted label: A was said twice, once wrongly."""
+        found = promised(_evaluation([0, 1, 1], [0, 0, 1]), LABELS)["without_labels"]
+
+        assert found["confident_from"] == pytest.approx(0.8)
+        assert found["predicted"]["A"] == {
+            "n": 2, "correct": 1, "confidence": pytest.approx(0.8), "confident": 1.0
+        }  # fmt: skip
+        assert found["predicted"]["C"]["confidence"] is None
+
+    def test_no_images_no_promise(self):
+        """A pool without a validation split is allowed."""
+        assert promised(_evaluation([], []), LABELS) == {}
