@@ -66,6 +66,7 @@ class Finding:
         effect: How far the column moved.
         label: Index of the predicted class; None over all of them.
         detail: What else a reader should know.
+        reference: What this column was compared with, where that is not the day's reference.
     """
 
     column: str
@@ -78,6 +79,7 @@ class Finding:
     effect: float | None = None
     label: int | None = None
     detail: str = ""
+    reference: str | None = None
 
 
 def compare(

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.bundle import files, profile
-from core.store import draws, rollups
+from core.store import draws, drift_days, rollups
+from core.store.draws import Drawn
 from core.store.drift import PROFILE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
     from numpy.typing import NDArray
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
 FEWEST = 50  # predictions, below which nothing is said of a day
 WEEKS = 4  # days with the same weekday that make a reference
-_LOOK_BACK_WEEKS = 8  # how old the oldest of them may be
+LOOK_BACK_WEEKS = 8  # how old the oldest of them may be
+KEPT_ROWS = 2_500  # of a day, for later days: a quarter of the largest sample
+_LATE = 0.01  # so much of a day may come in late before what was kept of it is drawn anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +70,13 @@ class Reference:
         name: `profile`, or the days in words.
         sample: Its rows.
         profile: The profile's rows as well, where `sample` is other days'; else None.
+        days: Those days, in order; none where `sample` is the profile.
     """
 
     name: str
     sample: Sample
     profile: Sample | None = None
+    days: tuple[date, ...] = ()
 
 
 def of_profile(version: Version) -> Sample:
@@ -91,13 +96,50 @@ def of_day(connection: Connection, day: date, version: Version, *, rows: int) ->
 
     They are drawn by a hash of day and version: the same predictions give the same sample.
     """
-    counted = rollups.label_counts(connection, day, version.version)
-    index = {label: place for place, label in enumerate(version.labels)}
-    known = {label: n for label, n in counted.items() if label in index}
+    known = _known_counts(connection, day, version)
     salt = f"{day}/{version.version}"
     drawn = draws.draw(connection, day, version.version, known, limit=rows, salt=salt)
+    return _sample(drawn, known, version)
+
+
+def to_keep(sample: Sample, version: Version) -> Drawn:
+    """Return so much of a day's draw as a later day may be compared with."""
+    return Drawn(
+        [version.labels[place] for place in sample.predicted[:KEPT_ROWS].tolist()],
+        {name: values[:KEPT_ROWS] for name, values in sample.columns.items()},
+        sample.embedding[:KEPT_ROWS],
+    )
+
+
+def past_day(connection: Connection, day: date, version: Version, *, rows: int) -> Sample:
+    """Return at most `rows` predictions of a past day: those kept of it, else from its log.
+
+    Fewer where the log has been dropped since, and none where nothing was kept either.
+    """
+    known = _known_counts(connection, day, version)
+    n = sum(known.values())
+    kept = drift_days.drawn_of(connection, day, version.version)
+    wanted = min(rows, n)
+    # Fewer were kept than are wanted now, or many predictions have come in since: drawn anew.
+    if kept is None or len(kept.drawn.labels) < wanted or abs(n - kept.n) > _LATE * n:
+        sample = of_day(connection, day, version, rows=rows)
+        if kept is None or len(sample.predicted) >= FEWEST:
+            return sample
+    drawn = kept.drawn
+    columns = {name: values[:wanted] for name, values in drawn.columns.items()}
+    return _sample(Drawn(drawn.labels[:wanted], columns, drawn.embedding[:wanted]), known, version)
+
+
+def _known_counts(connection: Connection, day: date, version: Version) -> dict[str, int]:
+    counted = rollups.label_counts(connection, day, version.version)
+    known = set(version.labels)
+    return {label: n for label, n in counted.items() if label in known}
+
+
+def _sample(drawn: Drawn, counted: Mapping[str, int], version: Version) -> Sample:
+    index = {label: place for place, label in enumerate(version.labels)}
     counts = np.zeros(len(version.labels), dtype=np.int64)
-    for label, n in known.items():
+    for label, n in counted.items():
         counts[index[label]] = n
     predicted = np.array([index[label] for label in drawn.labels], dtype=np.int64)
     columns = {name: _finite_or_nan(values) for name, values in drawn.columns.items()}
@@ -121,19 +163,20 @@ def reference_of(connection: Connection, day: date, version: Version, *, rows: i
     of_bundle = of_profile(version)
     days: list[date] = []
     parts: list[Sample] = []
-    for week in range(1, _LOOK_BACK_WEEKS + 1):
+    for week in range(1, LOOK_BACK_WEEKS + 1):
         before = day - timedelta(weeks=week)
         seen = rollups.label_counts(connection, before, version.version)
         if sum(seen.values()) < FEWEST:
             continue
-        part = of_day(connection, before, version, rows=max(FEWEST, rows // WEEKS))
-        # Its log may have been dropped since, of which the rollups know nothing.
+        part = past_day(connection, before, version, rows=max(FEWEST, rows // WEEKS))
+        # Its log may have been dropped since, and nothing kept, of which the rollups know nothing.
         if len(part.predicted) < FEWEST:
             continue
         days, parts = [*days, before], [*parts, part]
         if len(days) == WEEKS:
-            weekday = f"{day:%A}s {', '.join(f'{each}' for each in reversed(days))}"
-            return Reference(weekday, _together(parts), of_bundle)
+            days.reverse()
+            weekday = f"{day:%A}s {', '.join(f'{each}' for each in days)}"
+            return Reference(weekday, _together(parts), of_bundle, tuple(days))
     return Reference(PROFILE, of_bundle)
 
 

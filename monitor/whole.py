@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
+from core.escaping import one_line
 from core.stats.pooled import POOLED_RATIOS
 from core.store import alerts, class_days, model_days, validations
+from core.telling import News
 from monitor.changes import Changed
-from monitor.escaping import one_line
 from monitor.rules import change_day
-from monitor.telling import News
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -31,6 +31,7 @@ class RollupRow(SQLModel, table=True):
     latency_ms_sum: float
     labelled: int = Field(sa_type=sa.BigInteger)
     correct: int = Field(sa_type=sa.BigInteger)
+    confident: int | None = Field(default=None, sa_type=sa.BigInteger)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +70,50 @@ class HourTraffic:
     latency_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class Sureness:
+    """How sure a version was of the answers of one day that named one class.
+
+    Attributes:
+        n: How many answers.
+        confidence: Their mean confidence.
+        confident: The share of them that is at least as sure as the version's bundle asks; None
+            where it does not say, or the hours were summed before that was counted.
+    """
+
+    n: int
+    confidence: float
+    confident: float | None
+
+
 # Summed as whole numbers of 2^-24, the precision of a probability in float32: exact whatever order
 # a parallel plan takes, so a repeat gives the same bits, and three times as fast as numeric. What
 # a broken model may say (NaN, infinity) must not end the day. Rows are never deleted here: a day
 # whose log has been dropped keeps its sums.
+# How sure is sure enough is read once a version, not from its metrics once a prediction.
 _ROLL_UP = sa.text("""
+    WITH sure AS MATERIALIZED (
+        SELECT v.version AS name,
+               (v.metrics #>> '{val,without_labels,confident_from}')::real AS from_here
+          FROM versions v)
     INSERT INTO prediction_rollups AS r (hour, version, label, n, confidence_sum, entropy_sum,
-                                         latency_ms_sum, labelled, correct)
+                                         latency_ms_sum, labelled, correct, confident)
     SELECT date_bin('1 hour', at, '2000-01-01 00:00+00'), version, label, count(*),
-           coalesce(sum((least(nullif(confidence, 'NaN'), 1e6) * 16777216.0)::bigint), 0)
+           coalesce(sum((CASE WHEN confidence <> 'NaN' THEN least(confidence, 1e6) END
+                         * 16777216.0)::bigint), 0)
                ::float8 / 16777216.0,
-           coalesce(sum((least(nullif(entropy, 'NaN'), 1e6) * 16777216.0)::bigint), 0)
+           coalesce(sum((CASE WHEN entropy <> 'NaN' THEN least(entropy, 1e6) END
+                         * 16777216.0)::bigint), 0)
                ::float8 / 16777216.0,
-           coalesce(sum((least(nullif(latency_ms, 'NaN'), 1e9) * 16777216.0)::bigint), 0)
+           coalesce(sum((CASE WHEN latency_ms <> 'NaN' THEN least(latency_ms, 1e9) END
+                         * 16777216.0)::bigint), 0)
                ::float8 / 16777216.0,
-           count(true_label), count(*) FILTER (WHERE true_label = label)
+           count(true_label), count(*) FILTER (WHERE true_label = label),
+           CASE WHEN max(sure.from_here) IS NOT NULL
+                THEN count(*) FILTER (WHERE confidence >= sure.from_here
+                                        AND confidence < 'Infinity') END
       FROM predictions
+      LEFT JOIN sure ON sure.name = predictions.version
      WHERE at >= :start AND at < :until
      GROUP BY 1, 2, 3
         ON CONFLICT (hour, version, label) DO UPDATE
@@ -93,11 +122,19 @@ _ROLL_UP = sa.text("""
            entropy_sum = excluded.entropy_sum,
            latency_ms_sum = excluded.latency_ms_sum,
            labelled = excluded.labelled,
-           correct = excluded.correct
+           correct = excluded.correct,
+           confident = excluded.confident
 """)
 
 _COUNT = sa.text("""
     SELECT coalesce(sum(n), 0)
+      FROM prediction_rollups
+     WHERE hour >= :start AND hour < :until
+""")
+
+_FINGERPRINT = sa.text("""
+    SELECT md5(coalesce(string_agg(concat_ws(' ', hour, version, label, n, confidence_sum,
+                                             entropy_sum), ',' ORDER BY hour, version, label), ''))
       FROM prediction_rollups
      WHERE hour >= :start AND hour < :until
 """)
@@ -107,6 +144,16 @@ _LABEL_COUNTS = sa.text("""
       FROM prediction_rollups
      WHERE hour >= :start AND hour < :until AND version = :version
      GROUP BY label
+""")
+
+# One hour that was not counted leaves the day without a share.
+_SURENESS = sa.text("""
+    SELECT label, sum(n)::bigint AS n, sum(confidence_sum) / sum(n) AS confidence,
+           CASE WHEN count(confident) = count(*) THEN sum(confident) / sum(n) END AS confident
+      FROM prediction_rollups
+     WHERE hour >= :start AND hour < :until AND version = :version
+     GROUP BY label
+    HAVING sum(n) > 0
 """)
 
 _BY_DAY = sa.text("""
@@ -137,10 +184,25 @@ def roll_up(connection: Connection, day: date) -> int:
     return int(connection.execute(_COUNT, {"start": start, "until": until}).scalar_one())
 
 
+def fingerprint(connection: Connection, day: date) -> str:
+    """Return a digest of a day's sums, but for what true labels say: other predictions, another."""
+    start, until = day_bounds(day)
+    return str(connection.execute(_FINGERPRINT, {"start": start, "until": until}).scalar_one())
+
+
 def label_counts(connection: Connection, day: date, version: str) -> dict[str, int]:
     """Return how often a version predicted each label on a day, as far as it is rolled up."""
     asked = _range(day, day) | {"version": version}
     return {label: int(n) for label, n in connection.execute(_LABEL_COUNTS, asked)}
+
+
+def sureness(connection: Connection, day: date, version: str) -> dict[str, Sureness]:
+    """Return how sure a version was of its answers on a day, by predicted label."""
+    found = connection.execute(_SURENESS, _range(day, day) | {"version": version})
+    return {
+        label: Sureness(int(n), float(confidence), None if share is None else float(share))
+        for label, n, confidence, share in found
+    }
 
 
 def by_day(connection: Connection, first: date, last: date) -> list[DayTraffic]:

@@ -1,9 +1,11 @@
 """A day's predictions against the reference profile, with Evidently at work."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from core.clock import day_bounds
@@ -12,9 +14,8 @@ from core.store import rollups
 from core.store.database import transaction
 from core.store.drift import DriftCheck
 from core.store.registry import Version
-from monitor import columns, drift, old_reports, samples
+from monitor import columns, daily, drift, old_reports, samples
 from monitor.column_report import Limits
-from monitor.daily import check_drift
 from monitor.page import MonitorOptions
 from tests.pool import add_predictions, day, night_after, register
 
@@ -118,7 +119,7 @@ class TestCheck:
 
         assert columns.PREDICTED in _drifted(_check(engine, version, tmp_path))
 
-    def test_too_few_predictions_are_not_enough_data(
+    def test_f27_too_few_predictions_are_not_enough_data(
         self, engine: Engine, version: Version, tmp_path: Path
     ):
         """F27: said so, for every column, and no report is drawn."""
@@ -129,7 +130,7 @@ class TestCheck:
         assert {check.n for check in checks.values()} == {samples.FEWEST - 1}
         assert not (tmp_path / "reports").exists()
 
-    def test_a_day_without_any_is_not_enough_data(
+    def test_f27_a_day_without_any_is_not_enough_data(
         self, engine: Engine, version: Version, tmp_path: Path
     ):
         """F27: nothing is divided by nothing."""
@@ -222,6 +223,34 @@ class TestOldReports:
         assert {check.report for check in kept} == {None}
         assert len(kept) == len(found)
 
+    def test_older_than_the_days_asked_for_go_with_the_run_of_a_day(
+        self, engine: Engine, version: Version, tmp_path: Path
+    ):
+        """A month of them is 120 MB; a year nobody cleaned up after would be 1.5 GB."""
+        reports = tmp_path / "reports"
+        for number in (1, 2, 3):
+            add_predictions(engine, version, day(number), 60)
+            found = list(_check(engine, version, tmp_path, number).values())
+            named = [replace(each, report=f"{day(number)}/v1.html") for each in found]
+            (reports / str(day(number))).mkdir(parents=True)
+            (reports / named[0].report).write_text("a report")
+            with transaction(engine) as connection:
+                drift_checks.write(connection, day(number), "v1", named)
+
+        daily.run(
+            engine,
+            day(4),
+            options=MonitorOptions(report_days=2),
+            clock=night_after(4),
+            holder="test",
+            reports=reports,
+        )
+
+        with transaction(engine) as connection:
+            kept = drift_checks.matrix(connection, day(1), day(3))
+        assert sorted(path.name for path in reports.iterdir()) == [str(day(3))]
+        assert {each.day for each in kept if each.report is not None} == {day(3)}
+
     def test_are_not_drawn_for_days_long_past(
         self, engine: Engine, version: Version, tmp_path: Path
     ):
@@ -250,10 +279,10 @@ class TestCheckDrift:
             "clock": night_after(1),
             "reports": tmp_path / "reports",
         }
-        first = check_drift(engine, day(1), **arguments)
+        first = daily.check_drift(engine, day(1), **arguments)
         with transaction(engine) as connection:
             stored = drift_checks.of_day(connection, day(1), "v1")
-        second = check_drift(engine, day(1), **arguments)
+        second = daily.check_drift(engine, day(1), **arguments)
 
         sampled = {row["n"] for row in first if row["label"] is None}
         assert (first, sampled) == (second, {100, 120})  # the mix of labels counts all of them
@@ -285,3 +314,15 @@ class TestRollUp:
         with transaction(engine) as connection:
             assert rollups.roll_up(connection, day(2)) == 0
             assert rollups.by_day(connection, day(1), day(2)) == []
+
+    def test_leaves_out_what_is_no_number(self, engine: Engine, version: Version):
+        """F27: one NaN of a broken model must not stand in the sums as a million."""
+        add_predictions(engine, version, day(1), 60, shares={"Cat": 1.0})
+        with transaction(engine) as connection:
+            rollups.roll_up(connection, day(1))
+            sound = rollups.by_day(connection, day(1), day(1))[0]
+            broken = "UPDATE predictions SET confidence = 'NaN' WHERE confidence < :least"
+            connection.execute(sa.text(broken), {"least": sound.confidence})
+            rollups.roll_up(connection, day(1))
+
+            assert rollups.by_day(connection, day(1), day(1))[0].confidence < sound.confidence

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from core.errors import StatisticsError
 from core.stats.shares import shares_two_sample
@@ -37,7 +38,7 @@ class TestSharesTwoSample:
 
         found = shares_two_sample(before, now, np.random.default_rng(22))
 
-        assert found.p_value == 1 / 2001
+        assert found.p_value == 1 / 4001
         assert found.effect == shift_of_shares(before, now)
 
     def test_finds_nothing_when_one_class_is_all_there_is(self):
@@ -45,6 +46,16 @@ class TestSharesTwoSample:
         found = shares_two_sample(np.array([100, 0]), np.array([30, 0]), np.random.default_rng(1))
 
         assert (found.statistic, found.p_value, found.effect) == (0.0, 1.0, 0.0)
+
+    def test_of_two_classes_is_counted_without_a_shuffle(self):
+        """Fisher's exact test, less half of the chance of a shift as large as the one seen."""
+        before, now = np.array([12, 8]), np.array([4, 16])
+        law = stats.hypergeom(40, 16, 20)
+        fisher = stats.fisher_exact([before, now]).pvalue
+
+        found = shares_two_sample(before, now, np.random.default_rng(1))
+
+        assert found.p_value == pytest.approx(fisher - (law.pmf(4) + law.pmf(12)) / 2)
 
     def test_takes_more_counts_than_can_be_shuffled(self):
         """A day of a billion predictions."""
