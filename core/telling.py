@@ -161,7 +161,7 @@ def _is_urgent(news: Sequence[News], rules: AlertRules) -> bool:
 def _due_at(news: Sequence[News], rules: AlertRules, now: datetime) -> datetime:
     """Return when a message may go out: after the quiet hours, unless some of it is urgent.
 
-    Whether it is quiet is asked once more when it goes; see monitor.delivery.
+    Whether it is quiet is asked once more when it goes; see monitor.messages.delivery.
     """
     quiet = rules.quiet_hours
     if quiet is None or _is_urgent(news, rules):

@@ -13,8 +13,9 @@ from core.settings import AlertSettings, HomeSettings, MonitorSettings, alert_va
 from core.stopping import stopping_on_signals
 from core.store.alert_policy import AlertRules
 from core.store.database import open_database
-from monitor import alert_setup, delivery, schedule
-from monitor.delivery import Postage
+from monitor import schedule
+from monitor.messages import alert_setup, delivery
+from monitor.messages.delivery import Postage
 from monitor.page import MonitorOptions
 
 logger = logging.getLogger(__name__)

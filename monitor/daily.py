@@ -23,17 +23,11 @@ from core.store import class_days, due, flags, registry, rollups, runs
 from core.store import drift as drift_checks
 from core.store.database import transaction
 from core.store.due import SO_FAR, WHOLE, WITHOUT_DRAW
-from monitor import (
-    alerting,
-    diagnosis,
-    drift,
-    health_book,
-    judging,
-    retraining,
-    rollup,
-    validation,
-)
+from monitor import health_book, retraining, rollup, validation
 from monitor.beat import Heartbeat
+from monitor.diagnosis import diagnosis
+from monitor.drift import drift
+from monitor.judgement import alerting, judging
 from monitor.page import DayReport, MonitorOptions, OnProgress, Page
 from monitor.steps import Steps
 

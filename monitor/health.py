@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from core.stats.proportions import jeffreys
 from core.store import class_days, registry, standing, validations
-from monitor import expected, outlook, quotas, rules, shadow, standards
-from monitor.foresight import Wish
+from monitor.forecast import expected, outlook, quotas
+from monitor.forecast.foresight import Wish
+from monitor.judgement import rules, shadow, standards
 from monitor.page import MonitorOptions
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from core.store.class_days import ClassDay
     from core.store.registry import Version
     from core.store.standing import ClassStanding
-    from monitor.rules import Levels
+    from monitor.judgement.rules import Levels
 
 
 # A version that was never examined has no counts up to any day, and may be asked any image.
@@ -61,15 +62,15 @@ def health(
         "needs_labels", "self_check"}`. Each class has `label`, `state`, `n`, `correct`,
         `accuracy`, `low`, `high`, `reference`, `evidence`, `threshold`, `days_without_labels`,
         `note`; `labels_a_day`, `days_to_notice`, `labels_a_day_for_15_points_in_3_days` and
-        `labels_a_day_for_wish` as monitor.outlook has them, and so are `weak_list`, `pooled` and
-        `wish`; `without_labels` as monitor.expected has it, about the images *called* by that
-        name. `needs_labels` lists the classes that the next draw lacks images of, as
-        monitor.quotas has them, counting what is in the pool now.
+        `labels_a_day_for_wish` as monitor.forecast.outlook has them, and so are `weak_list`,
+        `pooled` and `wish`; `without_labels` as monitor.forecast.expected has it, about the images
+        *called* by that name. `needs_labels` lists the classes that the next draw lacks images of,
+        as monitor.forecast.quotas has them, counting what is in the pool now.
 
         On a day without an exam n is 0, and the states are those of the last exam before it.
         Accuracy is None where n is 0. `self_check` is how often simulated healthy classes raised
-        an alarm, as monitor.shadow.SelfCheck names it. Without a champion, day and version are
-        None and there are no classes.
+        an alarm, as monitor.judgement.shadow.SelfCheck names it. Without a champion, day and
+        version are None and there are no classes.
     """
     version, shown = _examined(connection, day)
     if version is None:

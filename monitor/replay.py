@@ -31,7 +31,8 @@ from core.store import (
 )
 from core.store.database import transaction
 from core.store.last_runs import Errand
-from monitor import changes, health_book, judging, retraffic, standards, validation
+from monitor import health_book, retraffic, validation
+from monitor.judgement import changes, judging, standards
 from monitor.retraffic import Terms
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from core.clock import Clock
     from core.store.class_state import ClassState
     from core.store.model_days import ModelDay
-    from monitor.changes import Changed
+    from monitor.judgement.changes import Changed
     from monitor.page import MonitorOptions, OnProgress
 
 

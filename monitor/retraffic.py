@@ -17,7 +17,8 @@ from core.errors import BundleError
 from core.store import drift as drift_checks
 from core.store import registry, rollups
 from core.store.database import transaction
-from monitor import changes, drift
+from monitor.drift import drift
+from monitor.judgement import changes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from core.clock import Clock
     from core.store.registry import Version
-    from monitor.changes import Changed
+    from monitor.judgement.changes import Changed
     from monitor.page import MonitorOptions, OnProgress
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from core.store import alerts, flags, jobs, registry, sentinel_checks
-from monitor.findings import refusal_of
+from monitor.diagnosis.findings import refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -26,7 +26,8 @@ from core.errors import StaleRunError, StoreError, UsageError, WeakspotError
 from core.store import alerts, due
 from core.store.database import transaction
 from core.telling import News
-from monitor import daily, sentinel_watch
+from monitor import daily
+from monitor.diagnosis import sentinel_watch
 from monitor.page import DayReport, MonitorOptions, OnProgress
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from core.stats.proportions import jeffreys
 from core.store import class_days, images, traces, validations
 from core.store.class_days import ClassDay
 from core.store.validations import Answers, Draw, Judgement, Validation
-from monitor import sentinel_watch
-from monitor.quotas import quotas
-from monitor.tracing import traces_of
+from monitor.diagnosis import sentinel_watch
+from monitor.diagnosis.tracing import traces_of
+from monitor.forecast.quotas import quotas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,7 +19,7 @@ from core.store.alert_states import Deed, State
 from core.store.alerts import Kind
 from core.store.database import transaction
 from core.telling import News
-from service.auth import caller_of, needs
+from service.door.auth import caller_of, needs
 from service.problems import responses
 from service.rooms import Rooms
 from service.routes import InRooms, Name

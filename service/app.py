@@ -18,17 +18,19 @@ from core.errors import SchemaError, StoreError
 from core.settings import HomeSettings, ServiceSettings
 from core.stopping import stopping_on_signals
 from core.store.database import open_database
-from service import alerts, auth, class_health, docs_page, furnishing, oip, problems
+from service import alerts, class_health, docs_page, furnishing, problems
 from service.allocator import keep_small_blocks
-from service.engine_link import EngineLink
-from service.engine_process import EngineProcess
-from service.http_protocol import Bounds
-from service.keyring import keys_are_needed, require_some_key
-from service.model_slot import ToldSlot
+from service.door import auth
+from service.door.http_protocol import Bounds
+from service.door.keyring import keys_are_needed, require_some_key
+from service.model.model_slot import ToldSlot
+from service.oip import oip
 from service.rooms import Rooms
 from service.routes import predict_router, router
 from service.server import Server, bind, make_room_for, url_of
 from service.telemetry import Envelope, Metrics
+from service.workers.engine_link import EngineLink
+from service.workers.engine_process import EngineProcess
 
 _log = logging.getLogger(__name__)
 

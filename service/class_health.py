@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from core.errors import NotFoundError, StoreAwayError
 from core.store import health_days
 from core.store.database import transaction
-from service.auth import needs
+from service.door.auth import needs
 from service.problems import responses
 from service.routes import InRooms
 

@@ -10,8 +10,8 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import HTMLResponse, JSONResponse
 
-from service.auth import needs
-from service.safe_headers import policy_of_page
+from service.door.auth import needs
+from service.door.safe_headers import policy_of_page
 
 _DOCUMENT = "/openapi.json"
 _FILES = "/docs-files"

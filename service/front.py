@@ -21,11 +21,11 @@ from core.stopping import stopping_on_signals
 from core.store.database import create_engine
 from service.allocator import keep_small_blocks
 from service.app import create_app
-from service.engine_link import EngineLink, Place, greet
-from service.frames import Kind
-from service.http_protocol import Bounds
+from service.door.http_protocol import Bounds
 from service.server import Server, make_room_for
-from service.shared_memory import Board
+from service.workers.engine_link import EngineLink, Place, greet
+from service.workers.frames import Kind
+from service.workers.shared_memory import Board
 
 _log = logging.getLogger("service.front")  # not the name it is run by
 

@@ -15,26 +15,26 @@ from core.bundle import engines
 from core.bundle.trial import Task
 from core.clock import Clock
 from core.settings import HomeSettings, ServiceSettings
-from service.batcher import Batcher, available_cores
-from service.bodies import BodyBudget
-from service.engine_link import EngineLink
-from service.engine_process import Plan
-from service.engine_room import EngineRoom
-from service.idempotency import Idempotency
-from service.keyring import Keyring, keys_are_needed
-from service.log_entry import Entry
-from service.log_store import LogStore
-from service.metrics_sum import Figures, numbers_of
-from service.model_slot import ModelSlot, Serving
-from service.prediction_log import PredictionLog
-from service.predictor import Limits, Predictor
-from service.reloader import Loading, Reloader
-from service.replayer import Replayer
+from service.door.bodies import BodyBudget
+from service.door.keyring import Keyring, keys_are_needed
+from service.log.idempotency import Idempotency
+from service.log.log_entry import Entry
+from service.log.log_store import LogStore
+from service.log.prediction_log import PredictionLog
+from service.log.replayer import Replayer
+from service.log.spool import Spool
+from service.model.batcher import Batcher, available_cores
+from service.model.model_slot import ModelSlot, Serving
+from service.model.predictor import Limits, Predictor
+from service.model.reloader import Loading, Reloader
 from service.rooms import Rooms
 from service.self_check import SelfCheck
-from service.spool import Spool
 from service.telemetry import Metrics
 from service.upkeep import Upkeep
+from service.workers.engine_link import EngineLink
+from service.workers.engine_process import Plan
+from service.workers.engine_room import EngineRoom
+from service.workers.metrics_sum import Figures, numbers_of
 
 _SLOTS_TO_SPARE = 16  # for images that nobody waits for any more
 

@@ -8,21 +8,21 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from core.clock import Clock
-from service.batcher import AnyBatcher
-from service.bodies import BodyBudget
-from service.engine_link import EngineLink
-from service.idempotency import Idempotency
-from service.keyring import Keyring
-from service.log_store import LogStore
-from service.model_slot import ModelSlot
-from service.prediction_log import PredictionLog
-from service.predictor import Limits, Predictor
-from service.reloader import Reloader
-from service.replayer import Replayer
+from service.door.bodies import BodyBudget
+from service.door.keyring import Keyring
+from service.log.idempotency import Idempotency
+from service.log.log_store import LogStore
+from service.log.prediction_log import PredictionLog
+from service.log.replayer import Replayer
+from service.log.spool import Spool
+from service.model.batcher import AnyBatcher
+from service.model.model_slot import ModelSlot
+from service.model.predictor import Limits, Predictor
+from service.model.reloader import Reloader
 from service.self_check import SelfCheck
-from service.spool import Spool
 from service.telemetry import Metrics
 from service.upkeep import Upkeep
+from service.workers.engine_link import EngineLink
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,11 @@ from core.store import images, predictions, registry
 from core.store.database import transaction
 from core.store.idempotency import Kept
 from core.store.predictions import Filter
-from service import cursors, health, problems, uploads
-from service.auth import caller_of, is_trusted, needs
-from service.idempotency import HEADER, PATTERN, REPLAYED, Identity, identify
-from service.predictor import Answered, Asked
+from service import cursors, health, problems
+from service.door import uploads
+from service.door.auth import caller_of, is_trusted, needs
+from service.log.idempotency import HEADER, PATTERN, REPLAYED, Identity, identify
+from service.model.predictor import Answered, Asked
 from service.problems import describe, request_id_of, responses
 from service.rooms import Rooms
 from service.schemas import (

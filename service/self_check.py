@@ -28,8 +28,8 @@ from core.frozen_set import Asked, Who
 from core.store.database import transaction
 from core.store.sentinel_checks import Check
 from core.telling import News
-from service.batcher import Batcher
-from service.model_slot import ModelSlot
+from service.model.batcher import Batcher
+from service.model.model_slot import ModelSlot
 
 _log = logging.getLogger(__name__)
 

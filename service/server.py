@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from core.errors import UsageError
-from service.http_protocol import Bounds, GuardedProtocol
+from service.door.http_protocol import Bounds, GuardedProtocol
 
 _log = logging.getLogger(__name__)
 

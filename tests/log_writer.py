@@ -14,9 +14,9 @@ import numpy as np
 from core.store.database import create_engine
 from core.store.idempotency import Kept
 from core.store.predictions import Prediction, new_id
-from service.log_store import LogStore
-from service.prediction_log import PredictionLog
-from service.spool import Spool
+from service.log.log_store import LogStore
+from service.log.prediction_log import PredictionLog
+from service.log.spool import Spool
 
 _CALLERS = 16
 

@@ -49,8 +49,8 @@ def run(
         UsageError: Callers need keys, and there are none.
     """
     from monitor import __main__ as monitor
-    from monitor import delivery
-    from service.keyring import keys_are_needed, require_some_key
+    from monitor.messages import delivery
+    from service.door.keyring import keys_are_needed, require_some_key
 
     clock = open_clock(home.clock_file)
     postage = monitor.postage_from(AlertSettings())  # pyright: ignore[reportCallIssue]

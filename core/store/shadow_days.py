@@ -1,6 +1,6 @@
 """The shadow stream day by day: how often simulated healthy classes raised an alarm.
 
-One row an examined day and version, beside `class_days`; see monitor.shadow.
+One row an examined day and version, beside `class_days`; see monitor.judgement.shadow.
 """
 
 from dataclasses import asdict, dataclass, field

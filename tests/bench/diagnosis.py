@@ -7,7 +7,7 @@ both sides are taken from `train/<Class>/...` instead, past the first hundred of
 pictures that neither the bundle has learnt from nor the rule was made on. The bundle answers
 each picture once, sharp and blurred; a simulation then draws ten pictures of each class a day from
 the test side, plants one fault from the first day on, lets the e-SR detector raise its alarm, and
-asks `monitor.diagnosis.diagnose` about the first class that gives one, on the day it does. The
+asks `monitor.diagnosis.diagnosis.diagnose` about the first class that gives one, on that day. The
 reference is the validation side. `--out` writes the table between two marks of a page.
 
 A cause counts as named when it is the planted one, and as told apart when it is none of the other
@@ -41,9 +41,9 @@ from core.stats.wrong_labels import confident_disagreements
 from core.store.class_days import ClassDay
 from core.store.images import Sample
 from core.store.traces import Trace
-from monitor.diagnosis import diagnose
-from monitor.findings import Diagnosis
-from monitor.material import Material, ReferenceImages
+from monitor.diagnosis.diagnosis import diagnose
+from monitor.diagnosis.findings import Diagnosis
+from monitor.diagnosis.material import Material, ReferenceImages
 
 PER_CLASS = 10
 LONGEST_DAYS = 6

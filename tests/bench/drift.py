@@ -25,9 +25,9 @@ from core.bundle.profile import COLUMNS
 from core.bundle.runner import Runner
 from core.images.descriptors import DESCRIPTORS, describe
 from core.images.preprocess import preprocess
-from monitor import columns, drift
-from monitor.columns import Finding
-from monitor.samples import Sample
+from monitor.drift import columns, drift
+from monitor.drift.columns import Finding
+from monitor.drift.samples import Sample
 from tests.tiny import tiny_bundle
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,8 +17,8 @@ from scipy import special
 
 from core.bundle.profile import COLUMNS
 from core.stats.shares import shares_two_sample
-from monitor import columns, drift
-from monitor.columns import Finding
+from monitor.drift import columns, drift
+from monitor.drift.columns import Finding
 
 WINDOW, MOVED, LEVEL = 500, 0.1, 0.05
 _BEST_RUNS = 100_000

@@ -32,8 +32,8 @@ from core.clock import day_bounds
 from core.store import database, drift, embedded, halfvec, rollups
 from core.store.database import transaction
 from core.store.registry import Version
-from monitor import drift as monitor_drift
-from monitor import samples
+from monitor.drift import drift as monitor_drift
+from monitor.drift import samples
 from tests.bench.monitor_usage import Peak
 from tests.tiny import tiny_bundle
 

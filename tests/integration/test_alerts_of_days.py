@@ -15,7 +15,7 @@ from core.store.class_days import ClassDay
 from core.store.database import transaction
 from core.store.outbox import Delivery
 from core.store.registry import Version
-from monitor import alerting, flagging, standards
+from monitor.judgement import alerting, flagging, standards
 from monitor.page import MonitorOptions
 from tests.integration.test_alerts import answered, examined
 from tests.pool import day, register

@@ -11,8 +11,9 @@ from core.clock import day_bounds
 from core.store import class_days, flags, images, validations
 from core.store.class_days import ClassDay
 from core.store.database import transaction
-from monitor import daily, judging
+from monitor import daily
 from monitor.health import health
+from monitor.judgement import judging
 from monitor.page import DayReport, MonitorOptions
 from tests.pool import add_pictures, day, drawn_image, night_after, register
 from tests.tiny import LABELS

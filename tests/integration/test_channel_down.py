@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from core.store import last_runs
 from core.store.database import transaction
-from monitor.delivery import Postage
+from monitor.messages.delivery import Postage
 from tests.faults import gate
 from tests.integration.test_deliveries import NOW, POSTAGE, Office
 from tests.receiver import Answer, receiving

@@ -6,8 +6,8 @@ import pytest
 
 from core.errors import DeliveryError
 from core.store.alert_policy import Channel
-from monitor import channels
-from monitor.channels import Means
+from monitor.messages import channels
+from monitor.messages.channels import Means
 from tests.receiver import HERE, Answer, receiving
 
 SECRET = "a-secret-of-many-characters"

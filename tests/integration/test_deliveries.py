@@ -22,9 +22,9 @@ from core.store.alert_policy import parse
 from core.store.database import transaction
 from core.store.outbox import Delivery, NewDelivery
 from core.telling import News
-from monitor import delivery
-from monitor.channels import Means
-from monitor.delivery import Postage, Round
+from monitor.messages import delivery
+from monitor.messages.channels import Means
+from monitor.messages.delivery import Postage, Round
 from tests.integration.test_alerts import DAY, answered, open_alert
 from tests.receiver import HERE, Answer, receiving
 
@@ -429,8 +429,8 @@ from datetime import UTC, datetime
 from core.clock import FixedClock
 from core.store import database
 from monitor import delivery
-from monitor.channels import Means
-from monitor.delivery import Postage
+from monitor.messages.channels import Means
+from monitor.messages.delivery import Postage
 delivery.deliver(
     database.create_engine({url!r}),
     Postage(Means({{"WEAKSPOT_SECRET": {secret!r}}}, {here!r}, 5.0)),

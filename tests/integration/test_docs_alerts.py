@@ -10,7 +10,7 @@ import pytest
 
 from core.store.alert_policy import parse
 from core.store.alert_states import TRANSITIONS
-from monitor.webhook import Post, post, sign
+from monitor.messages.webhook import Post, post, sign
 from tests.receiver import receiving
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

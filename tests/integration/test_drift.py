@@ -14,8 +14,9 @@ from core.store import rollups
 from core.store.database import transaction
 from core.store.drift import DriftCheck
 from core.store.registry import Version
-from monitor import columns, daily, drift, old_reports, samples
-from monitor.column_report import Limits
+from monitor import daily
+from monitor.drift import columns, drift, old_reports, samples
+from monitor.drift.column_report import Limits
 from monitor.page import MonitorOptions
 from tests.pool import add_predictions, day, night_after, register
 

@@ -19,7 +19,7 @@ from core.store.database import transaction
 from core.store.drift import DriftCheck
 from core.store.predictions import Prediction, new_id
 from core.store.registry import Version
-from monitor import class_means, columns, drift, samples
+from monitor.drift import class_means, columns, drift, samples
 from tests.pool import add_predictions, admit, day, night_after, register
 from tests.tiny import tiny_bundle
 

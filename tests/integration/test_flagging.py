@@ -12,9 +12,9 @@ from core.store import audit, class_days, flags, validations
 from core.store.class_days import ClassDay
 from core.store.database import transaction
 from core.store.validations import Draw
-from monitor import flagging, rules
-from monitor.flagging import Decisions
-from monitor.rules import Levels
+from monitor.judgement import flagging, rules
+from monitor.judgement.flagging import Decisions
+from monitor.judgement.rules import Levels
 from tests.pool import day, register
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from core.store.database import transaction
 from monitor import daily
-from monitor.foresight import Wish
+from monitor.forecast.foresight import Wish
 from monitor.health import health, wanted
 from monitor.page import MonitorOptions
 from tests.pool import add_pictures, add_predictions, day, night_after, register

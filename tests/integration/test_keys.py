@@ -20,7 +20,7 @@ from core.store import audit, keys
 from core.store.database import transaction
 from core.store.keys import SCOPES, Grant
 from service.app import create_app
-from service.auth import is_open, scope_of
+from service.door.auth import is_open, scope_of
 from tests.pool import register
 from tests.serving import jpeg_of, serving
 

@@ -10,8 +10,8 @@ from core.store.alert_policy import AlertRules
 from core.store.class_days import ClassDay
 from core.store.database import transaction
 from core.store.registry import Version
-from monitor import rules, standards
-from monitor.outlook import Outlook, outlook
+from monitor.forecast.outlook import Outlook, outlook
+from monitor.judgement import rules, standards
 from tests.pool import day, register
 
 LABELS = ("Cat", "Dog", "Spider")

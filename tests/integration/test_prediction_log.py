@@ -20,12 +20,12 @@ from core.errors import OverloadedError, RefusedRowError, StoreAwayError
 from core.store import idempotency, predictions
 from core.store.database import create_engine, transaction
 from core.store.predictions import Filter, Prediction
-from service import log_entry
-from service.log_entry import Entry
-from service.log_store import LogStore
-from service.prediction_log import PredictionLog
-from service.replayer import Replayer
-from service.spool import Spool
+from service.log import log_entry
+from service.log.log_entry import Entry
+from service.log.log_store import LogStore
+from service.log.prediction_log import PredictionLog
+from service.log.replayer import Replayer
+from service.log.spool import Spool
 from service.upkeep import Upkeep
 from tests.faults import eventually, gate
 from tests.log_writer import kept_of, said

@@ -34,8 +34,9 @@ from core.store.database import transaction
 from core.store.images import Image
 from core.store.registry import Version
 from core.store.validations import Draw, Judgement
-from monitor import judging, validation
+from monitor import validation
 from monitor.health import health
+from monitor.judgement import judging
 from monitor.page import MonitorOptions
 from monitor.replay import Replayed, replay
 from tests.pool import add_predictions, day, drawn_image, register

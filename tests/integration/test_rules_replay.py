@@ -14,8 +14,8 @@ from core.store.class_state import ClassState
 from core.store.database import transaction
 from core.store.registry import Version
 from core.store.validations import Draw
-from monitor import rules
-from monitor.rules import Levels
+from monitor.judgement import rules
+from monitor.judgement.rules import Levels
 from tests.pool import day, register
 
 LABELS = ("Cat", "Dog", "Spider")

@@ -22,9 +22,9 @@ from core.store.alerts import Alert
 from core.store.database import transaction
 from core.store.registry import Version
 from core.store.sentinel_checks import Check
-from monitor import sentinel_watch
-from service.batcher import Batcher
-from service.model_slot import ModelSlot, Serving
+from monitor.diagnosis import sentinel_watch
+from service.model.batcher import Batcher
+from service.model.model_slot import ModelSlot, Serving
 from service.self_check import SelfCheck
 from tests.faults import eventually, gate, program, promote
 from tests.pool import register

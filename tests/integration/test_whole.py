@@ -15,8 +15,9 @@ from core.store.class_days import ClassDay
 from core.store.database import transaction
 from core.store.registry import Version
 from core.store.validations import Draw
-from monitor import daily, judging
+from monitor import daily
 from monitor.health import health
+from monitor.judgement import judging
 from monitor.page import MonitorOptions
 from tests.pool import add_pictures, day, night_after, register
 

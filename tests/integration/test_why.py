@@ -28,7 +28,8 @@ from core.store import (
 from core.store.database import transaction
 from core.store.registry import Version
 from core.store.traces import Stretch
-from monitor import daily, label_doubts, retraining, sentinel_watch
+from monitor import daily, retraining
+from monitor.diagnosis import label_doubts, sentinel_watch
 from monitor.page import MonitorOptions
 from tests.pool import FIRST_DAY, add_pictures, admit, day, night_after, register
 from tests.tiny import forge, tiny_bundle
@@ -477,7 +478,7 @@ class TestManyFlags:
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ):
         """The others tell nothing more, and would take an hour."""
-        monkeypatch.setattr("monitor.diagnosis.MOST_A_DAY", 0)
+        monkeypatch.setattr("monitor.diagnosis.diagnosis.MOST_A_DAY", 0)
         world.live(2, SPIDERS_ARE_CATS)
 
         with transaction(world.engine) as connection:
@@ -488,7 +489,7 @@ class TestManyFlags:
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ):
         """The surest first, then the others, then those seen longest ago."""
-        monkeypatch.setattr("monitor.diagnosis.MOST_A_DAY", 1)
+        monkeypatch.setattr("monitor.diagnosis.diagnosis.MOST_A_DAY", 1)
         both = {"Spider": "Cat", "Dog": "Cat"}
         looked_at = []
         for number in (2, 3, 4):

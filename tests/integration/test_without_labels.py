@@ -12,7 +12,7 @@ from core.store import class_days, flags, rollups
 from core.store.database import transaction
 from core.store.registry import Version
 from monitor import daily
-from monitor.expected import expected, fallen
+from monitor.forecast.expected import expected, fallen
 from monitor.page import MonitorOptions
 from tests.pool import add_pictures, add_predictions, day, night_after, register
 

@@ -145,7 +145,7 @@ def _check_classes(connection: Connection, rules: AlertRules) -> None:
 
 def _check_addresses(rules: AlertRules) -> None:
     """Refuse webhooks that could never be sent to, now rather than at the first alert."""
-    from monitor import addresses
+    from monitor.messages import addresses
 
     allowed = addresses.read_networks(front.read(AlertSettings).networks)
     for i, channel in enumerate(rules.channels):

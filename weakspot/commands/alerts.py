@@ -91,7 +91,7 @@ def show_outbox(
 ) -> None:
     """List the messages, the newest first: waiting, sent, or dead after the last attempt."""
     from monitor import __main__ as monitor
-    from monitor import delivery
+    from monitor.messages import delivery
 
     clock = front.clock()
     with front.open_store() as engine:
@@ -122,7 +122,7 @@ def send_test(
     """Send a test message to every channel now, and say which took it; exit 1 if one did not."""
     from core import telling
     from monitor import __main__ as monitor
-    from monitor import channels
+    from monitor.messages import channels
 
     now, settings = front.clock().now(), front.read(AlertSettings)
     wanted = monitor.initial_rules(front.read(MonitorSettings), settings)

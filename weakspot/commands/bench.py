@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from core.bundle import engines, files
-from service.batcher import available_cores
+from service.model.batcher import available_cores
 from weakspot import bundle_choice, front
 from weakspot.engine_speed import (
     BATCH_SIZES,

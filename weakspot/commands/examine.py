@@ -132,9 +132,9 @@ def health(
             raise UsageError("--replay stands alone, without --date and --wish")
         _replay(_day(stretch[0]), _day(stretch[1]), as_json=as_json)
         return
-    from monitor.foresight import Wish
+    from monitor.forecast.foresight import Wish
     from monitor.health import health as ask
-    from monitor.shadow import self_check
+    from monitor.judgement.shadow import self_check
 
     chosen = None if day is None else _day(day)
     wished = Wish() if wish is None else Wish.parse(wish)
@@ -165,7 +165,7 @@ def _replay(first: date, last: date, *, as_json: bool) -> None:
 def _adopt_rules(engine: Engine) -> None:
     """Let the settings say who hears, where nobody has yet: as the monitor does when it starts."""
     from monitor import __main__ as monitor
-    from monitor import alert_setup
+    from monitor.messages import alert_setup
 
     wanted = monitor.initial_rules(front.read(MonitorSettings), front.read(AlertSettings))
     alert_setup.adopt(engine, wanted, now=front.clock().now(), renew=False)

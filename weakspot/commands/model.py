@@ -162,7 +162,7 @@ def accept(version: str, as_json: Json = False) -> None:
     From now on, these answers are what it has to give on that machine: to the monitor, and in
     each service that found others.
     """
-    from monitor import sentinel_watch
+    from monitor.diagnosis import sentinel_watch
 
     now = front.clock().now()
     with front.open_store() as engine, transaction(engine) as connection:

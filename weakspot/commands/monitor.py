@@ -119,8 +119,9 @@ def _once(*, as_json: bool, fail_if_held: bool) -> int:
 
 
 def _examine_due() -> _Outcome:
-    from monitor import alert_setup, delivery, schedule
+    from monitor import schedule
     from monitor.__main__ import initial_rules, postage_from
+    from monitor.messages import alert_setup, delivery
     from monitor.page import MonitorOptions
 
     home = front.settings()

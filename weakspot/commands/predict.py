@@ -14,7 +14,7 @@ from core.bulk import parts, predicting
 from core.bulk.scoring import Pace
 from core.bundle import engines, files
 from core.bundle.engines import EngineName
-from service.batcher import available_cores
+from service.model.batcher import available_cores
 from weakspot import bundle_choice, front
 from weakspot.bundle_choice import Wish
 

@@ -22,7 +22,7 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from core.bundle import files
-from service.batcher import available_cores
+from service.model.batcher import available_cores
 from tests.bench.serving import peers, report
 from tests.bench.serving.peers import ROOT, Running
 from tests.bench.serving.usage import usage_of

@@ -17,7 +17,7 @@ from core.bundle.engines import Threads
 from core.bundle.runner import Runner
 from core.images.decode import decode
 from core.images.preprocess import preprocess
-from service.batcher import available_cores
+from service.model.batcher import available_cores
 from weakspot.bundle_choice import known_engine
 from weakspot.engine_speed import runs_per_s
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import UsageError
-from monitor.addresses import objection, read_networks
+from monitor.messages.addresses import objection, read_networks
 
 CONNECT = """
 import http.client, socket, sys

@@ -8,8 +8,8 @@ from core.errors import DeliveryError, UsageError
 from core.settings import AlertSettings, MonitorSettings
 from core.store.alert_policy import AlertRules
 from monitor.__main__ import initial_rules, postage_from
-from monitor.channels import variable
-from monitor.delivery import Postage
+from monitor.messages.channels import variable
+from monitor.messages.delivery import Postage
 
 SECRET = "a-secret-of-many-characters"
 

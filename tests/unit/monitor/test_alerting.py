@@ -9,7 +9,7 @@ from core.store.class_days import ClassDay
 from core.store.flags import Flag
 from core.store.told import Told
 from core.store.validations import WrongImage
-from monitor.alerting import Facts, compose
+from monitor.judgement.alerting import Facts, compose
 
 NOW = datetime(2026, 3, 10, 2, tzinfo=UTC)
 SINCE = date(2026, 3, 8)

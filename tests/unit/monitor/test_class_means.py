@@ -10,9 +10,9 @@ import pytest
 from core.bundle.profile import COLUMNS
 from core.stats.means import Moments
 from core.store.drift import DriftCheck
-from monitor import class_means, drift
-from monitor.class_means import FEWEST, Normal
-from monitor.columns import Finding
+from monitor.drift import class_means, drift
+from monitor.drift.class_means import FEWEST, Normal
+from monitor.drift.columns import Finding
 
 SHARPNESS = COLUMNS.index("sharpness")
 

@@ -12,9 +12,9 @@ import pytest
 
 from core.stats import twosample
 from core.stats.shares import shares_two_sample
-from monitor import column_report
-from monitor.column_report import MOST_ROWS, Limits
-from monitor.samples import Sample
+from monitor.drift import column_report
+from monitor.drift.column_report import MOST_ROWS, Limits
+from monitor.drift.samples import Sample
 
 NAMES = ("brightness", "sharpness", "aspect")
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.delivery import Postage, wait_s
+from monitor.messages.delivery import Postage, wait_s
 
 
 class TestWait:

@@ -17,9 +17,9 @@ from core.bundle.runner import Runner
 from core.images.descriptors import DESCRIPTORS, describe
 from core.images.preprocess import preprocess
 from core.store.sentinel_checks import Check
-from monitor.diagnosis import diagnose
-from monitor.findings import COLUMNS, Diagnosis, refusal_of
-from monitor.material import Material
+from monitor.diagnosis.diagnosis import diagnose
+from monitor.diagnosis.findings import COLUMNS, Diagnosis, refusal_of
+from monitor.diagnosis.material import Material
 from tests.bench import diagnosis as bench
 from tests.bench.diagnosis import Fault, Row, Seen, as_it_is, labels_exchanged, model_swapped
 from tests.tiny import picture, tiny_bundle

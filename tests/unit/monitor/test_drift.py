@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from core.bundle.profile import COLUMNS
-from monitor import columns, drift
-from monitor.columns import Finding
-from monitor.samples import Sample
+from monitor.drift import columns, drift
+from monitor.drift.columns import Finding
+from monitor.drift.samples import Sample
 
 NAMES = [f"class {number}" for number in range(2_500)]
 

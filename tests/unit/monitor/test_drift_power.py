@@ -11,8 +11,8 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from core.bundle.profile import COLUMNS
 from core.images.descriptors import DESCRIPTORS, describe
-from monitor import columns, drift
-from monitor.samples import Sample
+from monitor.drift import columns, drift
+from monitor.drift.samples import Sample
 from tests.images import photo
 
 PICTURES, WINDOW, RUNS = 400, 200, 20

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.fitting import Room, fit
+from monitor.messages.fitting import Room, fit
 
 KEY = "ws-0123456789abcdef0123456789abcdef"
 

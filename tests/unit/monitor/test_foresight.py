@@ -9,7 +9,7 @@ from core.errors import UsageError
 from core.stats.evidence import alarm_threshold
 from core.stats.how_soon import DROPS, days_to_notice
 from core.stats.how_soon_adaptive import days_to_notice_adaptive
-from monitor.foresight import Given, Wish, days_until_noticed, labels_wished, told
+from monitor.forecast.foresight import Given, Wish, days_until_noticed, labels_wished, told
 
 THRESHOLD = alarm_threshold(10, 0.24)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.store.class_days import ClassDay
-from monitor.likeness import WINDOW_DAYS, Likeness, groups_of
+from monitor.judgement.likeness import WINDOW_DAYS, Likeness, groups_of
 
 FIRST = date(2026, 3, 1)
 

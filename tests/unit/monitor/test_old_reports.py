@@ -3,7 +3,7 @@
 from datetime import date
 from pathlib import Path
 
-from monitor import old_reports
+from monitor.drift import old_reports
 
 
 def _report(folder: Path, name: str, file: str = "v1.html") -> Path:

@@ -8,8 +8,8 @@ import pytest
 from core.stats.day_bet import Answers
 from core.store.model_days import ModelDay
 from core.store.registry import Version
-from monitor import pool
-from monitor.pool import Today, pool_of
+from monitor.judgement import pool
+from monitor.judgement.pool import Today, pool_of
 
 FIRST = date(2026, 3, 1)
 CLASSES = 15

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from core.bundle.profile import COLUMNS
-from monitor import columns, drift
-from monitor.columns import Finding
-from monitor.samples import Sample
+from monitor.drift import columns, drift
+from monitor.drift.columns import Finding
+from monitor.drift.samples import Sample
 
 DAYS, CLASSES = 90, 100
 SERVES = 6  # days, before the next version with a reference of its own

@@ -9,8 +9,8 @@ from core.stats.day_bet import Answers
 from core.stats.sequential import RecoveryDetector, SequentialDetector
 from core.store.class_days import ClassDay
 from core.store.registry import Version
-from monitor import rules
-from monitor.rules import Levels, Memory
+from monitor.judgement import rules
+from monitor.judgement.rules import Levels, Memory
 
 FIRST = date(2026, 3, 1)
 LEVELS = Levels(

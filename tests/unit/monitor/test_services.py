@@ -20,8 +20,8 @@ from requests.adapters import HTTPAdapter
 
 from core.escaping import one_line
 from core.telling import Change, News, compose, trial_message
-from monitor import services
-from monitor.webhook import WebhookError
+from monitor.messages import services
+from monitor.messages.webhook import WebhookError
 from tests.unit.test_telling import ALERT, NOW
 
 SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#models"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from core.stats.evidence import alarm_threshold
-from monitor import rules, shadow
-from monitor.rules import Levels
+from monitor.judgement import rules, shadow
+from monitor.judgement.rules import Levels
 
 FIRST = date(2026, 3, 1)
 

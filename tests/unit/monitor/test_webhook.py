@@ -5,7 +5,7 @@ import hmac
 
 import pytest
 
-from monitor.webhook import Post, WebhookError, post, sign
+from monitor.messages.webhook import Post, WebhookError, post, sign
 from tests.receiver import Answer, receiving
 
 SECRET = "a-secret-of-many-characters"

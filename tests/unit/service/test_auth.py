@@ -7,9 +7,10 @@ from fastapi.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.clock import SystemClock
-from service import auth, problems
-from service.auth import Caller, Gate, needs
-from service.keyring import Keyring
+from service import problems
+from service.door import auth
+from service.door.auth import Caller, Gate, needs
+from service.door.keyring import Keyring
 
 
 def small_app() -> FastAPI:

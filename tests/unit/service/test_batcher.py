@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from core.bundle.runner import Runner
 from core.errors import OverloadedError, UsageError
 from core.images.preprocess import preprocess
-from service.batcher import Batcher, Outcome, available_cores, cgroup_quota
+from service.model.batcher import Batcher, Outcome, available_cores, cgroup_quota
 from tests.tiny import LABELS, picture, tiny_bundle
 
 

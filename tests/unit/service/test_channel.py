@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from core.errors import OverloadedError
-from service.channel import Channel, Files
-from service.frames import HEAD, Kind, Topic
+from service.workers.channel import Channel, Files
+from service.workers.frames import HEAD, Kind, Topic
 
 
 class End:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.http_protocol import Bounds
+from service.door.http_protocol import Bounds
 from service.server import Server, bind
 
 BOUNDS = Bounds(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.key_turns import KeyTurns
+from service.workers.key_turns import KeyTurns
 
 PLACE = ("app", "key")
 

@@ -11,7 +11,7 @@ from core.errors import UsageError
 from core.store import audit, keys
 from core.store.database import transaction
 from core.store.keys import Grant, Key
-from service.keyring import Keyring, keys_are_needed, require_some_key
+from service.door.keyring import Keyring, keys_are_needed, require_some_key
 
 ANYWHERE = "0.0.0.0"  # noqa: S104
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from service.metrics_sum import Numbers, Sum, numbers_of, render
+from service.workers.metrics_sum import Numbers, Sum, numbers_of, render
 
 
 def counted(requests: int, seconds: float, waiting: int, *, spool: int = 0) -> Numbers:

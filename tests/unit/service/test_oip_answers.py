@@ -9,10 +9,10 @@ from tritonclient.http import InferResult
 
 from core.bundle.outputs import EMBEDDING_SIZE
 from core.store.predictions import Prediction, new_id
-from service import oip_answers
-from service.batcher import Outcome
-from service.oip_tensors import OUTPUTS, InferRequest, Wanted
-from service.predictor import Answered
+from service.model.batcher import Outcome
+from service.model.predictor import Answered
+from service.oip import oip_answers
+from service.oip.oip_tensors import OUTPUTS, InferRequest, Wanted
 
 LABELS = ("Katze", "Hund", "Grüße 🕷")
 PROBABILITIES = np.array([[0.1, 0.2, 0.7], [0.4, 0.4, 0.2]], dtype=np.float32)

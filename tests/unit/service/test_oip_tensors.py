@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 
 from core.errors import UsageError
-from service import oip_tensors
-from service.oip_tensors import OUTPUTS, Expected, InferRequest, Wanted
+from service.oip import oip_tensors
+from service.oip.oip_tensors import OUTPUTS, Expected, InferRequest, Wanted
 
 EXPECTED = Expected(height=4, width=5, max_images=3, max_image_bytes=50)
 REFUSED = (UsageError, HTTPException)

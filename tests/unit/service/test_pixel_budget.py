@@ -2,7 +2,7 @@
 
 import threading
 
-from service.pixel_budget import PixelBudget
+from service.model.pixel_budget import PixelBudget
 
 
 class TestPixelBudget:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.rates import Buckets, Lockouts, network_of
+from service.door.rates import Buckets, Lockouts, network_of
 
 
 class Ticks:

@@ -17,16 +17,16 @@ from core.bundle.runner import Runner
 from core.bundle.trial import Measurement, Trial
 from core.errors import OverloadedError, UsageError
 from core.images.preprocess import Recipe, preprocess
-from service import frames
-from service.batcher import Batcher
-from service.channel import Channel
-from service.engine_desk import Desk, InHand
-from service.engine_link import EngineLink, Place
-from service.frames import Kind
-from service.model_slot import Serving
-from service.rates import LocalTally
-from service.remote_batcher import RemoteRunner
-from service.shared_memory import Board, make_board
+from service.door.rates import LocalTally
+from service.model.batcher import Batcher
+from service.model.model_slot import Serving
+from service.workers import frames
+from service.workers.channel import Channel
+from service.workers.engine_desk import Desk, InHand
+from service.workers.engine_link import EngineLink, Place
+from service.workers.frames import Kind
+from service.workers.remote_batcher import RemoteRunner
+from service.workers.shared_memory import Board, make_board
 from tests.tiny import LABELS, picture, tiny_bundle
 
 _TRIAL = Trial("onnxruntime-fp32", (Measurement("onnxruntime-fp32", 7.0, 0.0, 1.0),))

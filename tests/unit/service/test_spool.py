@@ -18,10 +18,10 @@ from core.errors import RefusedRowError, UsageError
 from core.store import halfvec
 from core.store.idempotency import Kept
 from core.store.predictions import Prediction, new_id
-from service import log_entry, spool_segment
-from service.log_entry import Entry
-from service.spool import Spool
-from service.spool_segment import Damage, Segment
+from service.log import log_entry, spool_segment
+from service.log.log_entry import Entry
+from service.log.spool import Spool
+from service.log.spool_segment import Damage, Segment
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 

@@ -1,0 +1,1 @@
+"""Why a class has sunk: the runtime, the model, the data, or its labels."""

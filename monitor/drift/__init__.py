@@ -1,0 +1,1 @@
+"""Whether a day's predictions still look like those the version was made for."""

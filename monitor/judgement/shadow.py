@@ -1,0 +1,163 @@
+"""The monitor watches itself: healthy classes that do not exist, judged like those that do.
+
+For every class of the version there is a second one, simulated: each day it gets as many images as
+the real one had, and each of them is answered right with exactly the accuracy the class is held to.
+These go through the same code as the real ones (monitor.judgement.rules.next_day). Whatever alarm
+they raise is false, so their rate is what the alarm budget promised, measured. The draws are seeded
+by version and day: a replay gives the same bits, on the same NumPy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.stats.day_bet import Answers
+from core.stats.rates import poisson_interval
+from core.store import class_days, shadow_days
+from core.store.shadow_days import ShadowDay
+from monitor.judgement import rules
+from monitor.judgement.rules import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+
+    from numpy.typing import NDArray
+    from sqlalchemy import Connection
+
+    from monitor.judgement.rules import Levels
+
+KEPT_DAYS = 365  # days of the shadow that the realised rate is read off
+
+
+@dataclass(frozen=True, slots=True)
+class SelfCheck:
+    """How often the shadow's healthy classes raised an alarm.
+
+    Attributes:
+        days: Days of the shadow, at most 365.
+        since: The first of them; None without any.
+        false_alarms: Alarms raised, all of them false.
+        per_30_days: The same as a rate; None without days.
+        low: Lower end of its 95 % interval.
+        high: Upper end; None without days.
+        budget: What the owner accepts per 30 days, the mean over these days; None without days.
+        within_budget: False only when the interval excludes the budget: the monitor is at fault.
+    """
+
+    days: int
+    since: date | None
+    false_alarms: int
+    per_30_days: float | None
+    low: float
+    high: float | None
+    budget: float | None
+    within_budget: bool
+
+    def to_text(self) -> str:
+        """Return it as one line for people."""
+        if self.per_30_days is None or self.high is None or self.budget is None:
+            return "self-check: no shadow day yet"
+        verdict = "within" if self.within_budget else "ABOVE"
+        return (
+            f"self-check: {self.false_alarms} false alarms in {self.days} days of simulated "
+            f"healthy classes, {self.per_30_days:.2g} per 30 days (95 %: {self.low:.2g} to "
+            f"{self.high:.2g}), {verdict} the budget of {self.budget:.2g}"
+        )
+
+
+def replay(
+    connection: Connection, version: str, first: date, held_to: Mapping[date, Levels]
+) -> list[ShadowDay]:
+    """Simulate a version's healthy classes from `first` on anew, and return its days.
+
+    Args:
+        connection: Where to read `class_days` and to write `shadow_days`.
+        version: The version.
+        first: The first day that may have changed.
+        held_to: What the classes are held to on each of the days; others are left out.
+    """
+    known = shadow_days.before(connection, version, first)
+    memory: Memory | None = None
+    days: list[ShadowDay] = []
+    for day, group in groupby(
+        class_days.of_version(connection, version, first), key=lambda row: row.day
+    ):
+        if day not in held_to:
+            continue
+        levels, images = held_to[day], {row.label: row.n for row in group}
+        total = np.array([images.get(label, 0) for label in levels.labels], dtype=np.int64)
+        if memory is None:
+            fresh = rules.nothing_remembered(total.size)
+            memory = fresh if known is None else unpacked(fresh, known)
+        memory, alarms = next_day(memory, levels, total, version=version, day=day)
+        # The other way round from core.stats.evidence.alarm_threshold.
+        budget = 30 * total.size / levels.threshold
+        days.append(ShadowDay(day, version, total.size, budget, alarms, packed(memory)))
+    shadow_days.write(connection, days)
+    return days
+
+
+def next_day(
+    memory: Memory, held_to: Levels, total: NDArray[np.int64], *, version: str, day: date
+) -> tuple[Memory, int]:
+    """Return the shadow's memory after one more day, and how many false alarms it raised.
+
+    Args:
+        memory: What was remembered before it.
+        held_to: What the classes are held to, and answer with.
+        total: Images of each class, shape (K,).
+        version: The version; with the day, it seeds the draw.
+        day: The day.
+    """
+    digest = hashlib.sha256(f"{version}/{day}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    correct = rng.binomial(total, held_to.reference)
+    nothing = np.zeros(total.size, dtype=np.bool_)
+    after, alarm, _ = rules.next_day(memory, held_to, Answers(correct, total), nothing, day)
+    return after, int(alarm.sum())
+
+
+def self_check(connection: Connection, until: date) -> SelfCheck:
+    """Return how often the shadow raised an alarm in the year up to `until`."""
+    seen = shadow_days.tally(connection, until - timedelta(days=KEPT_DAYS - 1), until)
+    if not seen.days:
+        return SelfCheck(0, None, 0, None, 0.0, None, None, within_budget=True)
+    months = seen.days / 30
+    low, high = poisson_interval(seen.false_alarms, months)
+    budget = seen.allowed / months
+    return SelfCheck(
+        seen.days,
+        seen.first,
+        seen.false_alarms,
+        seen.false_alarms / months,
+        low,
+        high,
+        budget,
+        within_budget=low <= budget,
+    )
+
+
+def packed(memory: Memory) -> bytes:
+    """Return a memory's arrays as npz: the same bytes for the same bits."""
+    arrays: dict[str, Any] = {
+        each.name: getattr(memory, each.name)
+        for each in fields(memory)
+        if isinstance(getattr(memory, each.name), np.ndarray)
+    }
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def unpacked(fresh: Memory, known: ShadowDay) -> Memory:
+    """Return the memory that `packed` kept; what it did not keep is as in a fresh one."""
+    with np.load(io.BytesIO(known.memory), allow_pickle=False) as kept:
+        return replace(fresh, day=known.day, **{name: kept[name] for name in kept.files})

@@ -1,0 +1,1 @@
+"""The prediction log: rows committed before they are answered, and the spool."""
