@@ -35,7 +35,7 @@ LAST_DAY = 11
 _SLIPS = 0.06  # share of pictures that look like another class on any day
 _PER_LABEL = 10
 _DIMMED = 0.25
-_OPTIONS = MonitorOptions(per_class=_PER_LABEL)
+_OPTIONS = MonitorOptions(per_class=_PER_LABEL, adaptive=False)
 
 
 def tell(

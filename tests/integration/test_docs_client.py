@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -14,8 +14,10 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from core.store import keys
+from core.store import health_days, keys
 from core.store.database import transaction
+from core.store.health_days import HealthDay
+from monitor.health import health
 from tests.pool import register
 from tests.serving import jpeg_of, logged, serving
 
@@ -134,8 +136,14 @@ class TestPage:
 
     @pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl here")
     @pytest.mark.parametrize("lines", blocks("sh")[1:], ids=lambda lines: lines.split("\n")[0][:60])
-    def test_lines_work(self, service: httpx.Client, pictures: Path, lines: str):
+    def test_lines_work(
+        self, service: httpx.Client, module_engine: Engine, pictures: Path, lines: str
+    ):
         """An example that fails is worse than none."""
+        with transaction(module_engine) as connection:
+            day = date(2026, 11, 20)
+            judged = HealthDay(day, "v1", datetime.now(UTC), health(connection, day))
+            health_days.write(connection, judged)
         strict = 'set -euo pipefail; curl() { command curl -sS --fail-with-body "$@"; }\n'
         script = f"{strict}WEAKSPOT={service.base_url}\n{lines}"
 

@@ -113,6 +113,8 @@ class TestWatch:
         scheduler.start()
         watch.soon()
         assert begun.wait(5)
+        while scheduler.get_job("soon") is not None:  # handed over and forgotten
+            time.sleep(0.01)
         end = threading.Thread(target=scheduler.shutdown, daemon=True)
         end.start()
         time.sleep(0.1)
