@@ -428,7 +428,7 @@ _DELIVER = """
 from datetime import UTC, datetime
 from core.clock import FixedClock
 from core.store import database
-from monitor import delivery
+from monitor.messages import delivery
 from monitor.messages.channels import Means
 from monitor.messages.delivery import Postage
 delivery.deliver(

@@ -12,7 +12,7 @@ from monitor.messages.addresses import objection, read_networks
 
 CONNECT = """
 import http.client, socket, sys
-from monitor import addresses
+from monitor.messages import addresses
 refused = addresses.guard(addresses.read_networks(sys.argv[2]))
 try:
     exec(sys.argv[1])
