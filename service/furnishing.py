@@ -105,34 +105,14 @@ def engine_room(
         on_batch=metrics.batch_size.observe,
         max_wait_ms=settings.max_wait_ms,
     )
-    metrics.watch("weakspot_queue_length", "Images waiting for a model call.", batcher.__len__)
     upkeep = Upkeep(
         engine,
         clock=clock,
         retention_days=settings.retention_days,
         monitor_hour_utc=settings.monitor_hour_utc,
     )
-    metrics.watch(
-        "weakspot_monitor_late_days",
-        "Days that were due and that no monitor has examined in time.",
-        lambda: len(upkeep.late.late),
-    )
-    metrics.watch(
-        "weakspot_deliveries_waiting",
-        "Messages about alerts that wait to be sent, or are on their way.",
-        lambda: upkeep.undelivered[0],
-    )
-    metrics.watch(
-        "weakspot_deliveries_dead",
-        "Messages about alerts that were given up; weakspot alerts outbox says why.",
-        lambda: upkeep.undelivered[1],
-    )
     self_check = SelfCheck(engine, slot, batcher, clock=clock, host=socket.gethostname())
-    metrics.watch(
-        "weakspot_runtime_changed",
-        "1 while the frozen images get other answers than when the version was first loaded here.",
-        lambda: bool(self_check.last and not self_check.last.is_sound),
-    )
+    _watch_room(metrics, batcher, upkeep, self_check)
     return EngineRoom(
         slot=slot,
         batcher=batcher,
@@ -223,6 +203,31 @@ def furnish(
         self_check=room.self_check if room else None,
         metrics=metrics,
         link=link,
+    )
+
+
+def _watch_room(metrics: Metrics, batcher: Batcher, upkeep: Upkeep, self_check: SelfCheck) -> None:
+    """Show what waits for the model, and what the service has noticed of its neighbours."""
+    metrics.watch("weakspot_queue_length", "Images waiting for a model call.", batcher.__len__)
+    metrics.watch(
+        "weakspot_monitor_late_days",
+        "Days that were due and that no monitor has examined in time.",
+        lambda: len(upkeep.late.late),
+    )
+    metrics.watch(
+        "weakspot_deliveries_waiting",
+        "Messages about alerts that wait to be sent, or are on their way.",
+        lambda: upkeep.undelivered[0],
+    )
+    metrics.watch(
+        "weakspot_deliveries_dead",
+        "Messages about alerts that were given up; weakspot alerts outbox says why.",
+        lambda: upkeep.undelivered[1],
+    )
+    metrics.watch(
+        "weakspot_runtime_changed",
+        "1 while the frozen images get other answers than when the version was first loaded here.",
+        lambda: bool(self_check.last and not self_check.last.is_sound),
     )
 
 
