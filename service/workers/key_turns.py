@@ -31,7 +31,7 @@ class KeyTurns:
 
         Args:
             place: The caller and the key.
-            front: Which; it is in a line once at most.
+            front: Which. It may ask for its next turn before its last one's end is heard here.
             grant: Called when it is its turn, at once where nobody else is in the line.
         """
         line = self._lines.setdefault(place, deque())
@@ -40,23 +40,18 @@ class KeyTurns:
             grant()
 
     def leave(self, place: _Place, front: int) -> None:
-        """Take a front out of a key's line, whether it was its turn or not yet."""
-        line = self._lines.get(place)
-        if line is None:
-            return
-        first = line[0][0]
-        line = deque(each for each in line if each[0] != front)
-        if not line:
-            del self._lines[place]
-            return
-        self._lines[place] = line
-        if first == front:
-            line[0][1]()
+        """Take a front's earliest place out of a key's line, whether it was its turn or not yet."""
+        line = self._lines.get(place, ())
+        index = next((i for i, (each, _) in enumerate(line) if each == front), None)
+        if index is not None:
+            self._free(place, index)
 
     def forget(self, front: int) -> None:
         """Take a front that is gone out of every line."""
-        for place in list(self._lines):
-            self.leave(place, front)
+        for place, line in list(self._lines.items()):
+            # From behind, so that no turn is given to a place that is taken out next.
+            for i in reversed([i for i, (each, _) in enumerate(line) if each == front]):
+                self._free(place, i)
 
     def note(self, state: str, kept: list[dict[str, Any]]) -> None:
         """Keep what lies in the spool.
@@ -77,3 +72,11 @@ class KeyTurns:
         kept = list(self._pinned.values())
         for begin in range(0, len(kept), at_once):
             yield kept[begin : begin + at_once]
+
+    def _free(self, place: _Place, index: int) -> None:
+        line = self._lines[place]
+        del line[index]
+        if not line:
+            del self._lines[place]
+        elif index == 0:
+            line[0][1]()

@@ -66,11 +66,16 @@ def _command(pid: int) -> str:
         return ""
 
 
-def _sockets(pid: int) -> int:
-    links = [
-        str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir() if each.is_symlink()
-    ]
-    return sum(link.startswith("socket:") for link in links)
+def _connections(running: Running) -> list[int]:
+    """Return how many connections of callers each front holds, fewest first."""
+    port = f":{int(running.address.rsplit(':', 1)[1]):04X}"
+    table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    open_here = {f"socket:[{row[9]}]" for row in table if row[1].endswith(port) and row[3] == "01"}
+    return sorted(len(open_here & _descriptors(pid)) for pid in running.fronts())
+
+
+def _descriptors(pid: int) -> set[str]:
+    return {str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir() if each.is_symlink()}
 
 
 def _url(engine: Engine) -> str:
@@ -137,11 +142,11 @@ class TestAnswers:
 
     def test_come_from_all_fronts_alike(self, shared: Running):
         """The kernel would give one front nearly everything."""
-        before = {pid: _sockets(pid) for pid in shared.fronts()}
+        eventually(lambda: _connections(shared) == [0, 0])  # those of the tests before
         with shared.clients(8) as clients:
             for client in clients:
                 client.get("/healthz")
-            spread = [_sockets(pid) - before[pid] for pid in shared.fronts()]
+            spread = _connections(shared)
 
         assert spread == [4, 4]
 
@@ -208,7 +213,7 @@ class TestIdempotency:
             eventually(lambda: spooled(clients[0]) == 0, within_s=40)
             answers += map(_under_one_key, clients)
 
-        assert [each.status_code for each in answers] == [200] * 16
+        assert [each.text for each in answers if each.status_code != 200] == []
         assert len({each.json()["id"] for each in answers}) == 1
         assert set(logged(engine)) == {answers[0].json()["id"]}
 

@@ -47,10 +47,21 @@ class TestKeyTurns:
 
         assert granted == [0, 2]
 
+    def test_are_heard_of_in_any_order(self, turns: KeyTurns, granted: list[int]):
+        """A front's next request may be here before the word that its last one is over."""
+        turns.join(PLACE, 0, lambda: granted.append(0))
+        turns.join(PLACE, 0, lambda: granted.append(10))
+        turns.join(PLACE, 1, lambda: granted.append(1))
+        for front in (0, 0, 1):
+            turns.leave(PLACE, front)
+
+        assert granted == [0, 10, 1]
+        assert len(turns) == 0
+
     def test_pass_on_when_a_front_dies(self, turns: KeyTurns, granted: list[int]):
         """Its keys would be locked for ever."""
-        turns.join(PLACE, 0, lambda: granted.append(0))
-        turns.join(PLACE, 1, lambda: granted.append(1))
+        for front in (0, 0, 1):
+            turns.join(PLACE, front, lambda front=front: granted.append(front))
         turns.forget(0)
         turns.leave(PLACE, 1)
 
