@@ -3,31 +3,26 @@
 Three questions, fixed before the exam. Is each flagged class shown to be better? Is every class,
 and the whole, shown not to be worse by more than a margin? Is the challenger sound? Only three
 times yes promotes. Where nothing is shown to be bad, but something cannot be shown to be good, the
-verdict is "more images" and says of which class and how many.
+verdict is "more images" and says of which class and how many; when they are there, the same
+challenger is examined again, and what was shown before stays shown (trainer.gate_rule).
 
-One look is one exam at 5 %: the alpha of repeated looks at the same challenger is the caller's to
-account for. Gate images count as independent; bursts of near-duplicates make the bounds look
-surer than they are. Nothing is promoted here.
-
-References:
-    McNemar (1947) for the repair; the paired difference of two proportions and its Wald bound
-    (Agresti, Categorical Data Analysis, 10.1) for the margins.
+Gate images count as independent; bursts of near-duplicates make the bounds look surer than they
+are. Nothing is promoted here.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from core.errors import StatisticsError
 from core.evaluation import UNKNOWN, Evaluation
-from core.stats.calibration import expected_calibration_error
-from core.stats.proportions import holm, mcnemar_exact, paired_difference
-from trainer.sample_size import ALPHA, Z, images_to_show_well, pairs_to_show_repair
+from core.stats.calibration import error_by_chance, expected_calibration_error
+from trainer.gate_rule import Earlier, Exam, Standings, Terms
 from trainer.verdict import (
     Comparison,
     Decision,
@@ -41,71 +36,38 @@ from trainer.verdict import (
     worse_reason,
 )
 
-__all__ = ["Comparison", "Improvement", "Verdict", "bounds", "examine", "shown_well", "shown_worse"]
+__all__ = ["Comparison", "Improvement", "Verdict", "examine"]
 
-# A class's own rate of disagreement is drawn towards all classes' by the weight of these images.
-PRIOR_IMAGES = 20
+# A calibrated model's own error exceeds what is taken as chance in so many exams.
+_CHANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class _Counts:
-    """Gate images per class, arrays of shape (K,) in the order of `labels`."""
+class _Sound:
+    """What the soundness of the challenger is judged by."""
 
-    labels: list[str]
-    n: NDArray[np.int64]
-    gained: NDArray[np.int64]
-    lost: NDArray[np.int64]
+    ece: float
+    ece_by_chance: float
+    max_ece: float
+    latency_ratio: float | None
+    max_latency_ratio: float
 
-    def disagreement(self, left_out: Sequence[str] = ()) -> float:
-        """Return the share of gate images on which only one of the two is right.
-
-        Classes in `left_out` do not count, unless nothing else does.
-        """
-        counts = np.array([label not in left_out for label in self.labels]) & (self.n > 0)
-        counts = counts if counts.any() else self.n > 0
-        # As in the standard error: no disagreement seen is not none at all.
-        return max(int((self.gained + self.lost)[counts].sum()), 1) / int(self.n[counts].sum())
-
-
-def bounds(
-    gained: ArrayLike, lost: ArrayLike, total: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the one-sided 95 % lower and upper bound of challenger minus champion.
-
-    d -+ 1.645 se, with d and se of `core.stats.proportions.paired_difference`.
-
-    Raises:
-        StatisticsError: The counts are impossible, or a class has no images.
-    """
-    difference, error = paired_difference(gained, lost, total)
-    return difference - Z * error, difference + Z * error
-
-
-def shown_well(
-    gained: ArrayLike, lost: ArrayLike, total: ArrayLike, margin: float
-) -> NDArray[np.bool_]:
-    """Say where a drop of `margin` is ruled out: the lower bound lies above -margin."""
-    low, _ = bounds(gained, lost, total)
-    return low > -margin
-
-
-def shown_worse(
-    gained: ArrayLike, lost: ArrayLike, total: ArrayLike, margin: float, classes: int = 1
-) -> NDArray[np.bool_]:
-    """Say where the challenger is shown to be worse, and a drop of the margin is not ruled out.
-
-    Exact one-sided McNemar at 0.05 / classes: among many classes some lose a few images by
-    chance, and one image of twenty is five points.
-
-    Args:
-        gained: Images only the challenger names rightly, any shape.
-        lost: Images only the champion names rightly, the same shape.
-        total: All images n of the class, the same shape, at least 1.
-        margin: The drop to be ruled out, as a share.
-        classes: How many are asked this, at least 1.
-    """
-    low, _ = bounds(gained, lost, total)
-    return (low <= -margin) & (mcnemar_exact(lost, gained) <= ALPHA / classes)
+    def complaints(self) -> list[str]:
+        """Return what speaks against it, in sentences."""
+        found: list[str] = []
+        # Written so that NaN does not pass.
+        if not (self.ece <= self.max_ece or self.ece <= self.ece_by_chance):
+            found.append(
+                f"The expected calibration error is {self.ece:.3f}; at most {self.max_ece:g} "
+                f"passes, and so few images show {self.ece_by_chance:.3f} by chance."
+            )
+        ratio = self.latency_ratio
+        if ratio is not None and not ratio <= self.max_latency_ratio:
+            found.append(
+                f"It takes {ratio:.2f} times as long as the champion; "
+                f"at most {self.max_latency_ratio:g} passes."
+            )
+        return found
 
 
 def examine(  # noqa: PLR0913 - the exam's terms, each fixed beforehand and named by its caller
@@ -119,16 +81,19 @@ def examine(  # noqa: PLR0913 - the exam's terms, each fixed beforehand and name
     latency_ratio: float | None,
     max_latency_ratio: float,
     labels: Sequence[str] = (),
+    earlier: Verdict | None = None,
 ) -> Verdict:
     """Return whether the challenger may take over, with all numbers the decision rests on.
 
     - promote: every flagged class improves (exact one-sided McNemar, Holm over the flagged,
-      adjusted p <= 0.05), every class and the whole are shown well, and it is sound.
-    - refuse: a class or the whole is shown worse (exact one-sided McNemar, at 0.05 for all classes
-      together and at 0.05 for the whole), a flagged class had enough disagreeing images
+      adjusted p <= alpha), every class and the whole are shown well, and it is sound.
+    - refuse: a class or the whole is shown worse (exact one-sided McNemar, at alpha for all classes
+      together and at alpha for the whole), a flagged class had enough disagreeing images
       to show a repair (or an improvement by the margin is ruled out) and showed none, or the
       challenger is unsound.
     - more images: nothing is shown to be bad, but something cannot be shown to be good yet.
+
+    alpha is 0.05 at the first look, and 0.01 for all later ones together.
 
     Args:
         champion: What the serving version said of the gate images.
@@ -137,10 +102,12 @@ def examine(  # noqa: PLR0913 - the exam's terms, each fixed beforehand and name
         margin: Drop per class that must be ruled out, as a share inside (0, 1).
         overall_margin: Drop over all gate images that must be ruled out, likewise.
         max_ece: Largest expected calibration error of the challenger on the gate images; images
-            whose label it does not know are left out of this one figure.
+            whose label it does not know are left out of this one figure. More passes where so
+            few images would show it of a calibrated model in one exam of twenty.
         latency_ratio: Its latency in multiples of the champion's; None when not measured.
         max_latency_ratio: The largest that passes.
         labels: The model's classes, so that those without any gate image are named too.
+        earlier: The verdict of the last look at this challenger; None at the first.
 
     Raises:
         StatisticsError: The two were not examined on the same images, there are none, or a
@@ -149,33 +116,52 @@ def examine(  # noqa: PLR0913 - the exam's terms, each fixed beforehand and name
     for name, value in (("margin", margin), ("overall_margin", overall_margin)):
         if not 0 < value < 1:
             raise StatisticsError(f"{name} is {value}; it must lie inside 0 and 1")
-    counts = _count(champion, challenger, [*flagged, *labels])
-    overall = _compare_all(counts, overall_margin)
-    classes = _compare_classes(counts, margin, flagged)
-    improvements = _improvements(counts, list(dict.fromkeys(flagged)), margin)
-    ece = _calibration_error(challenger)
-    judged = [(overall, overall_margin), *((each, margin) for each in classes)]
+    wanted = list(dict.fromkeys(flagged))
+    known = [each.label for each in earlier.classes] if earlier else []
+    names, counts = _count(champion, challenger, [*wanted, *labels, *known])
+    look = earlier.look + 1 if earlier else 1
+    exam = Exam(
+        *counts,
+        flagged=[names.index(label) for label in wanted],
+        terms=Terms(margin, overall_margin, look),
+        earlier=_remembered(earlier, names, wanted) if earlier else None,
+    )
+    sound = _Sound(*_calibration(challenger), max_ece, latency_ratio, max_latency_ratio)
+    return _verdict(exam, names, wanted, sound)
+
+
+def _verdict(exam: Exam, names: list[str], flagged: list[str], sound: _Sound) -> Verdict:
+    """Return the rule's answer in words and rows."""
+    terms = exam.terms
+    overall = _row("all images", exam, exam.overall, None)
+    classes = [_row(label, exam, exam.classes, row) for row, label in enumerate(names)]
+    classes.sort(key=lambda each: (each.n == 0, each.difference or 0.0, each.label))
+    improvements = _improvements(exam, flagged)
+    judged = [(overall, terms.overall_margin), *((each, terms.margin) for each in classes)]
     bad = [
-        *_unsound(ece, max_ece, latency_ratio, max_latency_ratio),
+        *sound.complaints(),
         *(worse_reason(each, allowed) for each, allowed in judged if each.verdict == "worse"),
         *(idle_reason(each) for each in improvements if not (each.improved or each.missing)),
     ]
     unsure = [
-        *(lacking_reason(each, allowed) for each, allowed in judged if each.missing),
+        *(lacking_reason(each, allowed) for each, allowed in judged if each.verdict == "unproven"),
         *(undecided_reason(each) for each in improvements if each.missing),
     ]
     return Verdict(
         decision=_decide(bad, unsure),
-        reasons=tuple(bad + unsure) or (passed_reason(improvements, classes, margin),),
+        reasons=tuple(bad + unsure) or (passed_reason(improvements, classes, terms.margin),),
         classes=tuple(classes),
         flagged=tuple(improvements),
         overall=overall,
-        ece=ece,
-        max_ece=max_ece,
-        latency_ratio=latency_ratio,
-        max_latency_ratio=max_latency_ratio,
-        margin=margin,
-        overall_margin=overall_margin,
+        ece=sound.ece,
+        ece_by_chance=sound.ece_by_chance,
+        max_ece=sound.max_ece,
+        latency_ratio=sound.latency_ratio,
+        max_latency_ratio=sound.max_latency_ratio,
+        margin=terms.margin,
+        overall_margin=terms.overall_margin,
+        look=terms.look,
+        alpha=terms.alpha,
     )
 
 
@@ -185,8 +171,21 @@ def _decide(bad: list[str], unsure: list[str]) -> Decision:
     return "more images" if unsure else "promote"
 
 
-def _count(champion: Evaluation, challenger: Evaluation, known: Sequence[str]) -> _Counts:
-    """Return the paired counts per class, over classes with images and those in `known`."""
+def _remembered(earlier: Verdict, names: list[str], flagged: list[str]) -> Earlier:
+    """Return what an earlier verdict has shown, in the order of this exam."""
+    settled = {each.label for each in earlier.classes if each.settled}
+    improved = {each.label for each in earlier.flagged if each.improved}
+    return Earlier(
+        well=np.array([label in settled for label in names]),
+        overall=np.array(earlier.overall.settled),
+        improved=np.array([label in improved for label in flagged], dtype=np.bool_),
+    )
+
+
+def _count(
+    champion: Evaluation, challenger: Evaluation, known: Sequence[str]
+) -> tuple[list[str], tuple[NDArray[np.int64], ...]]:
+    """Return classes with images and those in `known`, and n, gained and lost of each."""
     before, after = _by_image(champion, "champion"), _by_image(challenger, "challenger")
     for here, there, name in ((before, after, "challenger"), (after, before, "champion")):
         if strange := sorted(set(here) - set(there)):
@@ -209,7 +208,7 @@ def _count(champion: Evaluation, challenger: Evaluation, known: Sequence[str]) -
         return np.bincount(row[which], minlength=len(labels)).astype(np.int64)
 
     everything = np.ones(row.shape, dtype=np.bool_)
-    return _Counts(labels, per_class(everything), per_class(now & ~was), per_class(was & ~now))
+    return labels, (per_class(everything), per_class(now & ~was), per_class(was & ~now))
 
 
 def _by_image(evaluation: Evaluation, name: str) -> dict[tuple[int, str], bool]:
@@ -223,97 +222,61 @@ def _by_image(evaluation: Evaluation, name: str) -> dict[tuple[int, str], bool]:
     return right
 
 
-def _compare_all(counts: _Counts, margin: float) -> Comparison:
-    n, gained, lost = (int(each.sum()) for each in (counts.n, counts.gained, counts.lost))
-    enough = images_to_show_well(counts.disagreement(), margin)
-    return _compare("all images", (n, gained, lost), margin, enough)
+def _row(label: str, exam: Exam, found: Standings, place: int | None) -> Comparison:
+    """Return how one class stands, or all images together where `place` is None."""
+
+    def at(array: NDArray[Any]) -> Any:
+        return (array if place is None else array[place]).item()
+
+    n, gained, lost = (
+        int(each.sum() if place is None else each[place])
+        for each in (exam.n, exam.gained, exam.lost)
+    )
+    numbers = [at(each) for each in (found.difference, found.error, found.low, found.high)]
+    return Comparison(
+        label,
+        n,
+        gained,
+        lost,
+        *(numbers if n else [None] * 4),
+        verdict=_standing(at(found.worse), at(found.well), numbers[2]),
+        settled=at(found.settled),
+        missing=at(found.missing),
+    )
 
 
-def _compare_classes(counts: _Counts, margin: float, flagged: Sequence[str]) -> list[Comparison]:
-    """Return one row a class, the largest drop first, those without images last."""
-    # A repaired class disagrees nearly everywhere, which tells nothing about the others.
-    usual = counts.disagreement(left_out=flagged)
-    disagreeing = counts.gained + counts.lost + PRIOR_IMAGES * usual
-    rates = disagreeing / (counts.n + PRIOR_IMAGES)
-    enough = [images_to_show_well(float(q), margin, len(counts.labels)) for q in rates]
-    found = [
-        _compare(label, (int(n), int(gained), int(lost)), margin, needed, len(counts.labels))
-        for label, n, gained, lost, needed in zip(
-            counts.labels, counts.n, counts.gained, counts.lost, enough, strict=True
-        )
-    ]
-    return sorted(found, key=lambda each: (each.n == 0, each.difference or 0.0, each.label))
+def _standing(worse: bool, well: bool, low: float) -> Standing:
+    if worse:
+        return "worse"
+    if not well:
+        return "unproven"
+    return "better" if low > 0 else "well"
 
 
-def _compare(
-    label: str, counted: tuple[int, int, int], margin: float, enough: int, classes: int = 1
-) -> Comparison:
-    n, gained, lost = counted
-    if n == 0:
-        return Comparison(label, 0, 0, 0, None, None, None, None, "unproven", enough)
-    difference, error = paired_difference(gained, lost, n)
-    low, high = bounds(gained, lost, n)
-    standing = _standing(counted, margin, classes)
-    # With the plan fulfilled and still nothing shown, one image more is the least to ask for.
-    missing = max(enough - n, 1) if standing == "unproven" else 0
-    numbers = (float(each) for each in (difference, error, low, high))
-    return Comparison(label, n, gained, lost, *numbers, verdict=standing, missing=missing)
-
-
-def _standing(counted: tuple[int, int, int], margin: float, classes: int) -> Standing:
-    n, gained, lost = counted
-    if shown_well(gained, lost, n, margin):
-        return "better" if bounds(gained, lost, n)[0] > 0 else "well"
-    return "worse" if shown_worse(gained, lost, n, margin, classes) else "unproven"
-
-
-def _improvements(counts: _Counts, flagged: Sequence[str], margin: float) -> list[Improvement]:
-    rows = [counts.labels.index(label) for label in flagged]
-    p_values = mcnemar_exact(counts.gained[rows], counts.lost[rows])
-    adjusted = holm(p_values)
+def _improvements(exam: Exam, flagged: Sequence[str]) -> list[Improvement]:
+    found = exam.repairs
     return [
         Improvement(
             label=label,
-            n=int(counts.n[row]),
-            gained=int(counts.gained[row]),
-            lost=int(counts.lost[row]),
-            p=float(p),
-            adjusted_p=float(corrected),
-            improved=bool(corrected <= ALPHA),
-            missing=0 if corrected <= ALPHA else _lacking(counts, row, margin, len(flagged)),
+            n=int(exam.n[row]),
+            gained=int(exam.gained[row]),
+            lost=int(exam.lost[row]),
+            p=float(found.p[place]),
+            adjusted_p=float(found.adjusted_p[place]),
+            improved=bool(found.improved[place]),
+            missing=int(found.missing[place]),
         )
-        for label, row, p, corrected in zip(flagged, rows, p_values, adjusted, strict=True)
+        for place, (label, row) in enumerate(zip(flagged, exam.flagged, strict=True))
     ]
 
 
-def _lacking(counts: _Counts, row: int, margin: float, flagged: int) -> int:
-    """Return the gate images a class lacks to show a repair; 0 when it had enough to show one."""
-    n, gained, lost = (int(each[row]) for each in (counts.n, counts.gained, counts.lost))
-    pairs, needed = gained + lost, pairs_to_show_repair(flagged)
-    if n == 0:
-        return needed
-    _, high = bounds(gained, lost, n)
-    if pairs >= needed or high < margin:
-        return 0
-    return max(math.ceil(n * needed / max(pairs, 1)) - n, 1)
-
-
-def _calibration_error(challenger: Evaluation) -> float:
+def _calibration(challenger: Evaluation) -> tuple[float, float]:
+    """Return the calibration error, and the one that chance alone explains."""
     known = challenger.labels != UNKNOWN
     if not known.any():
         raise StatisticsError(
             "the challenger knows none of the gate images' labels; examine a model of this pool"
         )
-    return expected_calibration_error(challenger.probabilities[known], challenger.labels[known])
-
-
-def _unsound(ece: float, max_ece: float, ratio: float | None, max_ratio: float) -> list[str]:
-    found: list[str] = []
-    # Written so that NaN does not pass.
-    if not ece <= max_ece:
-        found.append(f"The expected calibration error is {ece:.3f}; at most {max_ece:g} passes.")
-    if ratio is not None and not ratio <= max_ratio:
-        found.append(
-            f"It takes {ratio:.2f} times as long as the champion; at most {max_ratio:g} passes."
-        )
-    return found
+    probabilities = challenger.probabilities[known]
+    error = expected_calibration_error(probabilities, challenger.labels[known])
+    return error, error_by_chance(probabilities.max(axis=1), chance=_CHANCE)

@@ -6,9 +6,12 @@ Nothing is decided here; trainer.gate fills it in. `to_dict` is what stands in a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Any, Literal
+
+from core.errors import TrainingError
 
 Decision = Literal["promote", "refuse", "more images"]
 Standing = Literal["better", "well", "worse", "unproven"]
@@ -25,11 +28,12 @@ class Comparison:
         lost: Those only the champion names rightly.
         difference: (gained - lost) / n, as a share; None without images, like the next three.
         standard_error: Of the difference.
-        low: One-sided 95 % lower bound of the difference.
-        high: One-sided 95 % upper bound of it.
-        verdict: `better` (the bound lies above 0), `well` (above minus the margin), `worse`
-            (shown to be), or `unproven`.
-        missing: Gate images it lacks to be shown well; 0 unless unproven.
+        low: One-sided lower bound of the difference, at the look's alpha.
+        high: One-sided upper bound of it.
+        verdict: `better` (the bound lies above 0), `well` (a drop of the margin is ruled out),
+            `worse` (shown to be), or `unproven`.
+        settled: Whether it is well for good, so that later looks do not ask again.
+        missing: Gate images it lacks to be that at the next look; 0 where it is, or is worse.
     """
 
     label: str
@@ -41,6 +45,7 @@ class Comparison:
     low: float | None
     high: float | None
     verdict: Standing
+    settled: bool
     missing: int
 
 
@@ -55,7 +60,7 @@ class Improvement:
         lost: Those only the champion names rightly.
         p: Exact one-sided McNemar p-value of "the challenger is better".
         adjusted_p: The same after Holm over all flagged classes.
-        improved: Whether adjusted_p is 0.05 or less.
+        improved: Whether adjusted_p is at most the look's alpha, or was at an earlier one.
         missing: Gate images lacking to show it, when too few of them disagree; 0 when it is
             shown, and when enough were there to show it and did not.
     """
@@ -81,12 +86,15 @@ class Verdict:
         flagged: The classes the retraining was aimed at.
         overall: All gate images together.
         ece: The challenger's expected calibration error on the gate images.
-        max_ece: The largest that passes.
+        ece_by_chance: What so few images show of a calibrated model in one exam of twenty.
+        max_ece: The largest that passes, unless chance explains it.
         latency_ratio: The challenger's latency in multiples of the champion's; None when it was
             not measured.
         max_latency_ratio: The largest that passes.
         margin: The drop per class that had to be ruled out, as a share.
         overall_margin: The drop over all images that had to be ruled out.
+        look: Which exam of this challenger it was, from 1.
+        alpha: What it may err: 0.05 at the first, 0.01 for all later ones together.
     """
 
     decision: Decision
@@ -95,11 +103,38 @@ class Verdict:
     flagged: tuple[Improvement, ...]
     overall: Comparison
     ece: float
+    ece_by_chance: float
     max_ece: float
     latency_ratio: float | None
     max_latency_ratio: float
     margin: float
     overall_margin: float
+    look: int
+    alpha: float
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Verdict:
+        """Return the verdict that `to_dict` gave.
+
+        Raises:
+            TrainingError: It was kept by an older release, and lacks a figure.
+        """
+        try:
+            fields = {each.name: kept[each.name] for each in dataclass_fields(cls)}
+            return cls(
+                **fields
+                | {
+                    "reasons": tuple(kept["reasons"]),
+                    "classes": tuple(Comparison(**each) for each in kept["classes"]),
+                    "flagged": tuple(Improvement(**each) for each in kept["flagged"]),
+                    "overall": Comparison(**kept["overall"]),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise TrainingError(
+                f"the gate's verdict was kept by an older release and lacks {error}; "
+                "ask for the retraining again"
+            ) from error
 
     @property
     def passed(self) -> bool:
@@ -108,8 +143,10 @@ class Verdict:
 
     @property
     def missing(self) -> dict[str, int]:
-        """How many gate images each class lacks, for the classes that lack any."""
+        """How many gate images each class lacks before the next look; empty without one."""
         lacking: dict[str, int] = {}
+        if self.decision != "more images":
+            return lacking
         for each in (*self.classes, *self.flagged):
             if each.missing:
                 lacking[each.label] = max(each.missing, lacking.get(each.label, 0))
@@ -125,17 +162,18 @@ class Verdict:
         """Return a page of numbers from which a person can follow the decision."""
         return "\n".join(
             [
-                f"Gate: {self.decision}",
+                f"Gate: {self.decision} (look {self.look}, alpha {self.alpha:g})",
                 *(f"  - {reason}" for reason in self.reasons),
                 "",
                 f"Worse nowhere: the lower bound must lie above {_points(-self.margin)} points"
                 f" per class, {_points(-self.overall_margin)} over all images.",
                 _ROW.format(*_HEAD),
-                *(_row(each) for each in (self.overall, *self.classes)),
+                *(_row(each, self.decision) for each in (self.overall, *self.classes)),
                 "",
                 *self._flagged_lines(),
                 "",
-                f"Sound: expected calibration error {self.ece:.3f}, at most {self.max_ece:g};"
+                f"Sound: expected calibration error {self.ece:.3f}, at most {self.max_ece:g}"
+                f" (or {self.ece_by_chance:.3f}, by chance);"
                 f" latency {self._latency()}, at most {self.max_latency_ratio:g} times.",
             ]
         )
@@ -162,7 +200,7 @@ def idle_reason(each: Improvement) -> str:
     """Say that a flagged class was not repaired, though it would have shown."""
     return (
         f"{each.label}: no improvement where it was wanted ({each.gained} gained, {each.lost}"
-        f" lost of {each.n}, adjusted p = {each.adjusted_p:.2g}; at most 0.05 passes)."
+        f" lost of {each.n}, adjusted p = {each.adjusted_p:.2g})."
     )
 
 
@@ -200,15 +238,16 @@ _ROW = "  {:<20} {:>7} {:>7} {:>7} {:>8} {:>8} {:>8}  {}"
 _HEAD = ("class", "images", "gained", "lost", "points", "lower", "upper", "verdict")
 
 
-def _row(each: Comparison) -> str:
+def _row(each: Comparison, decision: Decision) -> str:
     shares = (each.difference, each.low, each.high)
+    asks = decision == "more images"
     return _ROW.format(
         each.label,
         each.n,
         each.gained,
         each.lost,
         *("-" if share is None else _points(share) for share in shares),
-        each.verdict + (f", lacks {each.missing} images" if each.missing else ""),
+        each.verdict + (f", lacks {each.missing} images" if each.missing and asks else ""),
     )
 
 

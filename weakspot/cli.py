@@ -3,12 +3,13 @@
 import typer
 
 from weakspot import front
-from weakspot.commands import bench, examine, monitor, predict, programs, simulate, train
+from weakspot.commands import bench, examine, monitor, predict, programs, train
 from weakspot.commands.alerts import alerts_app
 from weakspot.commands.data import data_app
 from weakspot.commands.database import db_app
 from weakspot.commands.keys import keys_app
 from weakspot.commands.model import model_app
+from weakspot.commands.simulate import simulate_app
 from weakspot.doctor import doctor
 
 app = typer.Typer(
@@ -44,7 +45,7 @@ app.add_typer(alerts_app, name="alerts", rich_help_panel=_EXAMINE)
 app.add_typer(keys_app, name="keys", rich_help_panel=_HOUSE)
 app.add_typer(db_app, name="db", rich_help_panel=_HOUSE)
 app.command(rich_help_panel=_HOUSE)(bench.bench)
-app.command(rich_help_panel=_HOUSE)(simulate.simulate)
+app.add_typer(simulate_app, name="simulate", rich_help_panel=_HOUSE)
 app.command(rich_help_panel=_HOUSE)(doctor)
 
 

@@ -83,9 +83,37 @@ def expected_calibration_error(
         raise StatisticsError(f"{bins} bins cannot hold any image; use at least 1")
     confidence = _checked_probabilities(shares.max(axis=1))
     surplus = confidence - (shares.argmax(axis=1) == true)
-    inner_edges = np.linspace(0, 1, bins + 1)[1:-1]
-    bin_of_image = np.digitize(confidence, inner_edges, right=True)
-    return float(np.abs(np.bincount(bin_of_image, weights=surplus)).sum() / true.size)
+    return float(np.abs(np.bincount(_bins(confidence, bins), weights=surplus)).sum() / true.size)
+
+
+def error_by_chance(
+    confidences: ArrayLike, *, chance: float = 0.05, bins: int = 15, draws: int = 400
+) -> float:
+    """Return the calibration error that a calibrated model exceeds in a share `chance` of exams.
+
+    The error of few images is large without any fault: it is drawn `draws` times for images that
+    are right with exactly the probability that is their confidence (consistency resampling).
+    The draws are the same for the same confidences.
+
+    Args:
+        confidences: Top-1 probabilities, shape (N,), N at least 1.
+        chance: Inside (0, 1).
+        bins: As in `expected_calibration_error`.
+        draws: How many.
+
+    Raises:
+        StatisticsError: There is no confidence, or one is no probability.
+
+    References:
+        Broecker & Smith (2007), Increasing the Reliability of Reliability Diagrams.
+    """
+    sure = _checked_confidences(confidences)
+    bin_of_image = _bins(sure, bins)
+    members = np.arange(bins)[:, None] == bin_of_image
+    rng = np.random.default_rng(0)
+    right = rng.random((draws, sure.size)) < sure
+    surplus = np.abs((sure - right) @ members.T).sum(axis=1) / sure.size
+    return float(np.quantile(surplus, 1 - chance))
 
 
 def expected_accuracy(confidences: ArrayLike) -> float:
@@ -104,10 +132,19 @@ def expected_accuracy(confidences: ArrayLike) -> float:
     References:
         NannyML's confidence-based performance estimation (CBPE), for accuracy.
     """
+    return float(_checked_confidences(confidences).mean())
+
+
+def _bins(confidence: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    inner_edges = np.linspace(0, 1, bins + 1)[1:-1]
+    return np.digitize(confidence, inner_edges, right=True)
+
+
+def _checked_confidences(confidences: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(confidences, dtype=np.float64)
     if values.ndim != 1 or values.size == 0:
         raise StatisticsError(f"confidences must be one non-empty row (N,), not {values.shape}")
-    return float(_checked_probabilities(values).mean())
+    return _checked_probabilities(values)
 
 
 def _checked_rows(

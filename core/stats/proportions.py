@@ -293,10 +293,11 @@ def paired_difference(
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """Return p-values adjusted for being many: below 0.05, the family errs in 5 % at most.
 
-    Step-down, valid under any dependence. Shape (m,), order kept; m = 0 is allowed.
+    Step-down, valid under any dependence. Shape (..., m), a family along the last axis, order
+    kept; m = 0 is allowed.
 
     Raises:
-        StatisticsError: A value is no probability, or the shape is not (m,).
+        StatisticsError: A value is no probability, or there is no axis.
 
     Example:
         >>> holm([0.01, 0.04, 0.03])
@@ -305,11 +306,15 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     References:
         Holm (1979), A Simple Sequentially Rejective Multiple Test Procedure.
     """
-    p = checked_p_values(p_values)
-    order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
+    values = np.asarray(p_values, dtype=np.float64)
+    if values.ndim == 0:
+        raise StatisticsError("p-values must be one row (m,) or more, not a single number")
+    p = checked_p_values(values.ravel()).reshape(values.shape)
+    order = np.argsort(p, axis=-1, kind="stable")
+    weights = np.arange(p.shape[-1], 0, -1)
+    stepped = np.maximum.accumulate(np.take_along_axis(p, order, -1) * weights, axis=-1)
     adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(stepped, 1.0)
+    np.put_along_axis(adjusted, order, np.minimum(stepped, 1.0), -1)
     return adjusted
 
 

@@ -94,7 +94,10 @@ def refuse_impossible(plan: Plan) -> None:
         raise StatisticsError("a simulation needs a class, an image a day and a run at least")
     if plan.days <= HEALTHY_DAYS:
         raise StatisticsError(f"{plan.days} days; the drop comes after {HEALTHY_DAYS} healthy ones")
-    if not (0 < plan.drop < 1 and 0 < plan.base < 1 and 0 <= plan.correlation < 1):
-        raise StatisticsError("base and drop must lie inside 0 to 1, a correlation from 0 on")
-    if not 0 < plan.unlikeness < 1:
-        raise StatisticsError(f"an unlikeness of {plan.unlikeness} does not lie inside 0 to 1")
+    for name in ("base", "drop", "unlikeness"):
+        if not 0 < getattr(plan, name) < 1:
+            raise StatisticsError(
+                f"{name} is {getattr(plan, name)}; it must lie inside 0 and 1, as a share"
+            )
+    if not 0 <= plan.correlation < 1:
+        raise StatisticsError(f"correlation is {plan.correlation}; it must be 0 or more, below 1")

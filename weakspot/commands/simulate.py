@@ -1,4 +1,7 @@
-"""`weakspot simulate`: what the detectors would do with so many classes and labels a day."""
+"""`weakspot simulate`: what the detectors would do with so many classes and labels a day.
+
+`weakspot simulate gate` does the same for the gate (weakspot.commands.simulate_gate).
+"""
 
 import math
 import time
@@ -12,9 +15,15 @@ from core.stats.simulated_classes import HEALTHY_DAYS, Plan
 from core.stats.simulation import Outcome, Report
 from core.stats.simulation import simulate as carry_out
 from weakspot import front
+from weakspot.commands import simulate_gate
+
+simulate_app = typer.Typer(help="What detectors and gate would do, simulated.")
+simulate_app.command(name="gate")(simulate_gate.gate)
 
 
+@simulate_app.callback(invoke_without_command=True)
 def simulate(
+    context: typer.Context,
     classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 15,
     per_day: Annotated[int, typer.Option(min=1, help="Labelled images a class and day.")] = 10,
     base: Annotated[float, typer.Option(help="Accuracy of a healthy class.")] = 0.95,
@@ -44,6 +53,8 @@ def simulate(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Run the detectors on simulated classes: 30 healthy days, then one class drops."""
+    if context.invoked_subcommand:
+        return
     plan = Plan(
         classes=classes,
         per_day=per_day,

@@ -7,6 +7,7 @@ from core.errors import StatisticsError
 from core.stats.calibration import (
     HIGHEST_TEMPERATURE,
     LOWEST_TEMPERATURE,
+    error_by_chance,
     expected_accuracy,
     expected_calibration_error,
     fit_temperature,
@@ -110,6 +111,34 @@ class TestExpectedCalibrationError:
         """The usual slip: unnormalised scores have no calibration."""
         with pytest.raises(StatisticsError, match="probability"):
             expected_calibration_error([[7.0, -3.0]], [0])
+
+
+class TestErrorByChance:
+    """What few images show without any fault."""
+
+    @pytest.mark.parametrize("images", [50, 1_000])
+    def test_is_the_binomial_one_where_all_are_equally_sure(self, images):
+        """Then there is one bin, and |share - 0.9| exceeds 1.96 of its errors in 5 of 100."""
+        expected = 1.96 * np.sqrt(0.9 * 0.1 / images)
+
+        assert error_by_chance(np.full(images, 0.9), draws=4_000) == pytest.approx(
+            expected, rel=0.1
+        )
+
+    def test_is_exceeded_by_honest_models_in_so_many_exams(self):
+        """In one of ten where one of ten is asked for."""
+        over = 0
+        for seed in range(200):
+            logits, labels = drawn(80, 4, seed=seed)
+            shares = softmax(logits, axis=1)
+            limit = error_by_chance(shares.max(axis=1), chance=0.1)
+            over += expected_calibration_error(shares, labels) > limit
+
+        assert 0.05 < over / 200 < 0.17
+
+    def test_is_no_more_than_nothing_where_nothing_is_in_doubt(self):
+        """Who is sure of everything may not be wrong once."""
+        assert error_by_chance([1.0] * 20) == 0
 
 
 class TestExpectedAccuracy:

@@ -1,27 +1,44 @@
 """What the gate asks for when it asks for more images."""
 
+import numpy as np
 import pytest
-from scipy.stats import binom, norm
+from scipy.stats import binom
 
-from trainer.sample_size import images_to_show_well, pairs_to_show_repair
+from trainer.gate_rule import score_p
+from trainer.sample_size import alpha_of, images_to_show_well, pairs_to_show_repair
 
 
 class TestImagesToShowWell:
     """Images of a class that let an equally good challenger pass."""
 
-    def test_is_the_two_sided_formula_for_one_class(self):
-        """For one class both errors are 5 %, so that the two quantiles are one."""
-        expected = 0.04 * (2 * norm.ppf(0.95) / 0.05) ** 2
+    @pytest.mark.parametrize("classes", [1, 15])
+    def test_are_enough_in_19_of_20_exams(self, classes):
+        """Simulated: equally good challengers, all classes together, at a later look's alpha."""
+        alpha = alpha_of(2)
+        n = int(images_to_show_well(0.03, 0.05, classes, alpha))
+        rng = np.random.default_rng(0)
+        equal = rng.multinomial(n, [0.015, 0.015, 0.97], size=(5_000, classes))
+        p = score_p(equal[..., 0], equal[..., 1], np.full(equal.shape[:2], n), 0.05)
 
-        assert images_to_show_well(0.04, 0.05) == pytest.approx(expected, abs=1)
-
-    def test_agrees_with_the_table_of_the_gate(self):
-        """5 % differing over 15 classes: 400 images give 95 %."""
-        assert images_to_show_well(0.05, 0.05, classes=15) == pytest.approx(400, rel=0.06)
+        assert (p <= alpha).all(axis=1).mean() == pytest.approx(0.95, abs=0.02)
 
     def test_never_promises_what_no_agreement_can_give(self):
-        """With 33 images or fewer the bound does not lie above -5 points, even undisturbed."""
-        assert images_to_show_well(1e-9, 0.05) == 33
+        """With 51 images or fewer a drop of 5 points is not ruled out, even undisturbed."""
+        n = int(images_to_show_well(1e-9, 0.05))
+
+        assert n == 52
+        assert score_p([0, 0], [0, 0], [n - 1, n], 0.05).tolist() == pytest.approx(
+            [0.0505, 0.049], abs=1e-3
+        )
+
+
+class TestAlpha:
+    """What a look may err."""
+
+    def test_of_all_looks_together_is_six_percent(self):
+        """However often a challenger comes again."""
+        assert alpha_of(1) == 0.05
+        assert sum(alpha_of(look) for look in range(1, 60)) == pytest.approx(0.06)
 
 
 class TestPairsToShowRepair:
