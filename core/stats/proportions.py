@@ -2,7 +2,7 @@
 
 Intervals to show, tests to decide by, and the empirical-Bayes prior that tells what
 accuracy to hold normal for a class. Whoever asks daily whether a class has become
-weak wants core.stats.sequential: an interval looked at every day is wrong too often.
+weak wants core.stats.evidence: an interval looked at every day is wrong too often.
 """
 
 from __future__ import annotations
@@ -309,11 +309,12 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(p_values, dtype=np.float64)
     if values.ndim == 0:
         raise StatisticsError("p-values must be one row (m,) or more, not a single number")
-    p = checked_p_values(values.ravel()).reshape(values.shape)
-    order = np.argsort(p, axis=-1, kind="stable")
-    weights = np.arange(p.shape[-1], 0, -1)
-    stepped = np.maximum.accumulate(np.take_along_axis(p, order, -1) * weights, axis=-1)
-    adjusted = np.empty_like(p)
+    checked_p_values(values.ravel())
+    order = np.argsort(values, axis=-1, kind="stable")
+    # The smallest weighs as many as there are, the largest one.
+    weights = np.arange(np.size(values, -1), 0, -1)
+    stepped = np.maximum.accumulate(np.take_along_axis(values, order, -1) * weights, axis=-1)
+    adjusted = np.empty_like(values)
     np.put_along_axis(adjusted, order, np.minimum(stepped, 1.0), -1)
     return adjusted
 
