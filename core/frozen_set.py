@@ -176,7 +176,7 @@ def follow(connection: Connection, version: str, *, now: datetime) -> Notices:
 
 _TITLES: dict[Kind, str] = {
     "runtime": "{version} gives other answers than before: the runtime has changed",
-    "model": "the model that lies where {version} should is not the registered one",
+    "model": "The model that lies where {version} should is not the registered one",
 }
 _ADVICE: dict[Kind, str] = {
     "runtime": (

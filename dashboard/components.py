@@ -151,6 +151,30 @@ def panel(title: str, children: Children, *, hint: str = "", side: Component = N
     )
 
 
+def record(
+    when: str, state: str, title: str, body: Children = None, below: Children = None
+) -> Component:
+    """Return one alert: when it was raised, how it stands, and what it says.
+
+    Args:
+        when: When it was raised, and perhaps closed.
+        state: How it stands, as a badge shows it.
+        title: Its one line.
+        body: What it says beyond that, in plain text.
+        below: What stands underneath, such as pictures.
+    """
+    head = [html.Span(when, className="when"), badge(state)]
+    return html.Article(
+        [
+            html.Div(head, className="record-head"),
+            html.P(title, className="strong"),
+            html.P(body, className="body") if body else None,
+            below,
+        ],
+        className="record",
+    )
+
+
 def empty(text: str) -> Component:
     """Return what a panel shows that has nothing to show, saying why."""
     return html.P(text, className="empty")

@@ -13,7 +13,7 @@ import math
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from dashboard.wording import day_text, percent, power_text, shortened
+from dashboard.wording import count, day_text, percent, power_text, shortened
 
 if TYPE_CHECKING:
     from core.store.class_days import ClassDay
@@ -39,13 +39,20 @@ def tick(label: str) -> str:
     return escaped(shortened(label, _LABEL_LENGTH))
 
 
-def cell_hover(day: ClassDay, today: date) -> str:
-    """Return what is told of one class on one day when it is pointed at."""
+def cell_hover(day: ClassDay, today: date, silent_days: int = 0) -> str:
+    """Return what is told of one class on one day when it is pointed at.
+
+    Args:
+        day: The class on that day.
+        today: The present day.
+        silent_days: For how many days there had been no fresh labels; 0 where nobody counted.
+    """
     head = (
         f"<b>{escaped(day.label)}</b><br>{day_text(day.day, today=today)}, {escaped(day.version)}"
     )
     if day.n == 0:
-        return f"{head}<br>no fresh labels"
+        since = f" ({count(silent_days, 'day')})" if silent_days else ""
+        return f"{head}<br>no fresh labels{since}"
     interval = f"95 % interval {percent(day.low)} to {percent(day.high)}"
     mistaken = sorted(day.confused.items(), key=lambda item: (-item[1], item[0]))[:3]
     said = ", ".join(f"{escaped(label)} ({n})" for label, n in mistaken)

@@ -52,6 +52,8 @@ def listed(happened: Events) -> list[Event]:
     events = [_deployment(move) for move in happened.moves]
     for flag in happened.flags:
         events += _of_flag(flag, happened.alerts.get(flag.id))
+    for notice in happened.notices:
+        events += _of_notice(notice)
     events += [_retraining(job) for job in happened.jobs]
     events += [_failure(run) for run in happened.failed]
     # By the day it belongs to: days that are caught up late are told where they happened.
@@ -75,6 +77,16 @@ def _of_flag(flag: Flag, alert: Alert | None) -> list[Event]:
         "recovery", flag.closed_at, flag.closed_on, [Mention(flag.label), " has recovered"], ""
     )
     return [raised, closed]
+
+
+def _of_notice(notice: Alert) -> list[Event]:
+    """Return when an alert that is about no class was raised, and when it was over."""
+    detail = notice.body.partition("\n")[0]
+    raised = Event("alert", notice.at, notice.at.date(), [notice.title], detail)
+    if notice.resolved_at is None:
+        return [raised]
+    over = notice.resolved_at
+    return [raised, Event("recovery", over, over.date(), [f"Over: {notice.title}"], "")]
 
 
 def _retraining(job: Job) -> Event:

@@ -6,16 +6,19 @@ Nothing is judged here and nothing invented: every figure on the dashboard is on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from core.store.alerts import Alert
     from core.store.class_days import ClassDay
     from core.store.class_state import ClassState
     from core.store.flags import Flag
     from core.store.jobs import Job
+    from core.store.model_days import ModelDay
     from core.store.registry import Move, Version
     from core.store.runs import Run
     from core.store.standing import Standing
@@ -47,13 +50,29 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """What happened: promotions, flags with their alerts, retrainings, and runs that failed."""
+    """What happened.
+
+    Attributes:
+        moves: Promotions and rollbacks.
+        flags: Flags of classes.
+        alerts: The alert of each flag, by its number.
+        notices: Alerts that are about no class: the model as a whole, the bundle, the runtime, the
+            monitor itself.
+        jobs: Retrainings.
+        failed: Runs that failed.
+    """
 
     moves: list[Move]
     flags: list[Flag]
     alerts: dict[int, Alert]
+    notices: list[Alert]
     jobs: list[Job]
     failed: list[Run]
+
+    @property
+    def open_notices(self) -> list[Alert]:
+        """Alerts about no class that are not resolved, the newest first."""
+        return [each for each in self.notices if each.state != "resolved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +91,7 @@ class ClassReading:
         high: Upper end.
         since: The first of those days: of the last seven, or, while a flag is open that this
             version brought on itself, of those since the drop most likely began.
+        silent: For how many days there had been no fresh labels, on those of `days` without any.
     """
 
     label: str
@@ -84,6 +104,7 @@ class ClassReading:
     low: float
     high: float
     since: date
+    silent: Mapping[date, int] = field(default_factory=dict[date, int])
 
     @property
     def evidence_share(self) -> float:
@@ -112,8 +133,9 @@ class Overview:
         broken: An exam of a later day that could not be judged; None without one.
         answers: How the last exam went, over all classes.
         classes: Every class, the worst first; only those that are shown have their days.
+        whole: All classes together at the end of the last exam; None before the first.
         predictions: Predictions on the day of the last exam.
-        open_alerts: Alerts that are not resolved.
+        open_alerts: Alerts that are not resolved, of classes and of everything else.
         events: What happened, in the range and before.
     """
 
@@ -124,6 +146,7 @@ class Overview:
     broken: Validation | None
     answers: Answers
     classes: list[ClassReading]
+    whole: ModelDay | None
     predictions: int
     open_alerts: int
     events: Events

@@ -15,6 +15,8 @@ from core.store import (
     due,
     flags,
     jobs,
+    model_days,
+    open_alerts,
     registry,
     rollups,
     runs,
@@ -25,7 +27,7 @@ from core.store.class_days import Tally
 from dashboard.facts import Answers, ClassReading, Events, OneClass, Overview, Range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sqlalchemy import Connection
 
@@ -55,7 +57,8 @@ def overview(connection: Connection, *, days: int, now: datetime) -> Overview:
     classes = _readings(connection, exam)
     shown = [each.label for each in classes[:MOST_SHOWN]]
     rows = class_days.matrix(connection, span.first, span.last, shown)
-    happened = _events(connection)
+    silent = class_state.days_without_labels(connection, shown, span.first, span.last)
+    happened = _events(connection, classes)
     latest = validations.latest(connection, limit=1)
     return Overview(
         range=_fitted(span, rows, happened, now),
@@ -64,9 +67,10 @@ def overview(connection: Connection, *, days: int, now: datetime) -> Overview:
         exam=exam,
         broken=latest[0] if latest and latest[0].status == "invalid" else None,
         answers=_answers(connection, exam, classes),
-        classes=_with_days(classes, rows),
+        classes=_with_days(classes, rows, silent),
+        whole=model_days.at(connection, exam.version, exam.day) if exam else None,
         predictions=_predictions(connection, exam),
-        open_alerts=sum(alert.state != "resolved" for alert in happened.alerts.values()),
+        open_alerts=open_alerts.count(connection),
         events=happened,
     )
 
@@ -79,13 +83,13 @@ def one_class(connection: Connection, label: str, *, days: int, now: datetime) -
         return None
     span = _span(exam, days, now)
     rows = class_days.matrix(connection, span.first, span.last, [label])
-    happened = _events(connection)
+    happened = _events(connection, found, label)
     span = _fitted(span, rows, happened, now)
     examined = list(dict.fromkeys([exam.version, *(day.version for day in reversed(rows))]))
     return OneClass(
         range=span,
         now=now,
-        reading=_with_days(found, rows)[0],
+        reading=_with_days(found, rows, {})[0],
         exam=exam,
         epochs={
             version: class_days.of_label(connection, version, label, date.min, span.last)
@@ -120,6 +124,7 @@ def _happened_on(happened: Events, day: date) -> bool:
     moments = [move.at for move in happened.moves]
     moments += [job.finished_at or job.started_at or job.requested_at for job in happened.jobs]
     moments += [run.started_at for run in happened.failed]
+    moments += [notice.resolved_at or notice.at for notice in happened.notices]
     return any(moment.date() == day for moment in moments)
 
 
@@ -155,11 +160,20 @@ def _readings(
     return sorted(readings, key=_badness)
 
 
-def _with_days(classes: list[ClassReading], rows: Iterable[ClassDay]) -> list[ClassReading]:
+def _with_days(
+    classes: list[ClassReading],
+    rows: Iterable[ClassDay],
+    silent: Mapping[tuple[str, date, str], int],
+) -> list[ClassReading]:
     by_label: defaultdict[str, list[ClassDay]] = defaultdict(list)
+    without: defaultdict[str, dict[date, int]] = defaultdict(dict)
     for row in rows:
         by_label[row.label].append(row)
-    return [replace(each, days=by_label[each.label]) for each in classes]
+        if (row.version, row.day, row.label) in silent:
+            without[row.label][row.day] = silent[row.version, row.day, row.label]
+    return [
+        replace(each, days=by_label[each.label], silent=without[each.label]) for each in classes
+    ]
 
 
 def _answers(
@@ -194,12 +208,18 @@ def _predictions(connection: Connection, exam: Validation | None) -> int:
     return sum(hour.n for hour in rollups.by_hour(connection, exam.day, exam.day))
 
 
-def _events(connection: Connection) -> Events:
-    told = alerts.latest(connection, limit=_RECENT_ROWS)
+def _events(
+    connection: Connection, classes: Iterable[ClassReading], label: str | None = None
+) -> Events:
+    raised = flags.latest(connection, limit=_RECENT_ROWS, label=label)
+    # A class may have been weak for longer than the latest flags reach back.
+    told_of = {flag.id for flag in raised} | {each.flag.id for each in classes if each.flag}
+    told = alerts.of_flags(connection, sorted(told_of))
     return Events(
         moves=registry.history(connection),
-        flags=flags.latest(connection, limit=_RECENT_ROWS),
+        flags=raised,
         alerts={alert.flag: alert for alert in told if alert.flag is not None},
+        notices=open_alerts.notices(connection, _RECENT_ROWS),
         jobs=jobs.latest(connection, limit=_RECENT_ROWS),
         failed=[
             run
@@ -214,6 +234,7 @@ def _of_label(happened: Events, label: str) -> Events:
         moves=happened.moves,
         flags=[flag for flag in happened.flags if flag.label == label],
         alerts=happened.alerts,
+        notices=happened.notices,
         jobs=[job for job in happened.jobs if label in job.labels],
         failed=[],
     )

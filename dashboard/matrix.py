@@ -69,7 +69,7 @@ def matrix(facts: Overview, classes: Sequence[ClassReading]) -> Figure:
             column = place.get(day.day)
             if column is None:
                 continue
-            text = cell_hover(day, facts.now.date())
+            text = cell_hover(day, facts.now.date(), reading.silent.get(day.day, 0))
             if day.n == 0:
                 empty.append((days[column], row, text))
                 continue

@@ -6,11 +6,11 @@ is plain text. No word here is HTML.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
-from core.stats.sequential import RECOVERY_THRESHOLD
+from core.stats.evidence import RECOVERY_THRESHOLD
 from dashboard.wording import count, day_text, evidence_text, percent
 
 if TYPE_CHECKING:
@@ -53,14 +53,29 @@ def plain(phrase: Phrase) -> str:
 
 def of_overview(facts: Overview) -> Verdict:
     """Return the verdict on all classes."""
+    notices = facts.events.open_notices
     if facts.exam is None:
-        return Verdict("none", ["No class has been examined yet"], _what_to_run(facts))
+        tone: Tone = "bad" if notices else "none"
+        unseen = [*_noticed(notices), "No class has been examined yet"]
+        return Verdict(tone, unseen, _what_to_run(facts))
     tone, sentence = _sentence(facts)
-    return Verdict(tone, sentence, _notes(facts))
+    # What concerns all classes comes before any of them.
+    return Verdict("bad" if notices else tone, [*_noticed(notices), *sentence], _notes(facts))
 
 
 def of_class(facts: OneClass) -> Verdict:
-    """Return the verdict on one class."""
+    """Return the verdict on one class, and what concerns all of them."""
+    said = _of_class(facts)
+    notices = facts.events.open_notices
+    if not notices:
+        return said
+    notes = [*said.notes, *(f"Concerns all classes: {each.title}." for each in notices)]
+    if said.tone != "good":
+        return replace(said, notes=notes)
+    return Verdict("watch", [facts.reading.label, " is well by itself"], notes)
+
+
+def _of_class(facts: OneClass) -> Verdict:
     reading, flag, state = facts.reading, facts.reading.flag, facts.reading.state
     name = reading.label  # On its own page it needs no link to itself.
     today = facts.now.date()
@@ -113,7 +128,17 @@ def _sentence(facts: Overview) -> tuple[Tone, Phrase]:
         phrases = _mentions(unsure)
         head = f"No class is flagged, but {_of(unsure, total)} cannot be vouched for: "
         return "watch", _listed(head, phrases, unsure)
+    if facts.events.open_notices:
+        return "bad", ["No single class is flagged"]
     return "good", [f"All {count(total, 'class', 'classes')} are well"]
+
+
+def _noticed(notices: Sequence[Alert]) -> Phrase:
+    """Return what the alerts that are about no class say, before anything else is said."""
+    told = [each.title.removesuffix(".") for each in notices[:_MOST_NAMED]]
+    more = len(notices) - len(told)
+    text = "; ".join(told) + (f"; and {more} more" if more else "")
+    return [f"{text}. "] if told else []
 
 
 def _mentions(readings: list[ClassReading]) -> list[Phrase]:
@@ -210,4 +235,6 @@ def _of_state(facts: OneClass) -> list[str]:
     ]
     if 0 < reference < 200:
         notes.append(f"Its reference is still uncertain (n = {reference}).")
+    if state.days_without_labels:
+        notes.append(f"No fresh labels ({count(state.days_without_labels, 'day')}).")
     return notes

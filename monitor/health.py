@@ -6,11 +6,12 @@ What each state means is defined in core.store.standing.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from core.stats.proportions import jeffreys
-from core.store import class_days, registry, standing, validations
+from core.store import class_days, model_days, registry, standing, validations
+from monitor import lacking
 from monitor.forecast import expected, outlook, quotas
 from monitor.forecast.foresight import Wish
 from monitor.judgement import rules, shadow, standards
@@ -58,14 +59,16 @@ def health(
         wish: What the owner would like to notice, and how soon.
 
     Returns:
-        `{"day", "version", "classes": [...], "weak_list", "pooled", "adaptive", "wish",
-        "needs_labels", "self_check"}`. Each class has `label`, `state`, `n`, `correct`,
+        `{"day", "version", "classes": [...], "weak_list", "pooled", "correlation", "adaptive",
+        "wish", "needs_labels", "self_check"}`. Each class has `label`, `state`, `n`, `correct`,
         `accuracy`, `low`, `high`, `reference`, `evidence`, `threshold`, `days_without_labels`,
         `note`; `labels_a_day`, `days_to_notice`, `labels_a_day_for_15_points_in_3_days` and
         `labels_a_day_for_wish` as monitor.forecast.outlook has them, and so are `weak_list`,
         `pooled` and `wish`; `without_labels` as monitor.forecast.expected has it, about the images
-        *called* by that name. `needs_labels` lists the classes that the next draw lacks images of,
-        as monitor.forecast.quotas has them, counting what is in the pool now.
+        *called* by that name. `correlation` is `{"estimate", "one_bet_a_group"}`: how alike
+        images that belong together were in the thirty days before, and whether they are one bet
+        for it; None before the first exam. `needs_labels` lists the classes that the next draw
+        lacks images of, as monitor.forecast.quotas has them, counting what is in the pool now.
 
         On a day without an exam n is 0, and the states are those of the last exam before it.
         Accuracy is None where n is 0. `self_check` is how often simulated healthy classes raised
@@ -76,6 +79,7 @@ def health(
     if version is None:
         nobody = {"day": shown.isoformat() if shown else None, "version": None, "classes": []}
         nobody |= {"weak_list": [], "pooled": None, "adaptive": None, "wish": None}
+        nobody |= {"correlation": None}
         return nobody | {"needs_labels": [], "self_check": _self_check(connection, date.max)}
     chosen = options or MonitorOptions()
     on = standards.rules_on(connection, shown, chosen)
@@ -103,6 +107,7 @@ def health(
         ],
         "weak_list": list(ahead.weak),
         "pooled": asdict(ahead.pooled) if ahead.pooled else None,
+        "correlation": _correlation(connection, version, shown or _NEVER),
         "adaptive": chosen.adaptive,
         "wish": ahead.of_wish(),
         "needs_labels": draw.needs_labels(version.labels),
@@ -110,16 +115,23 @@ def health(
     }
 
 
-def wanted(connection: Connection, *, options: MonitorOptions) -> dict[str, Any]:
-    """Return `day`, `version` and `needs_labels` alone, as `health` has them, of the last exam."""
+def wanted(
+    connection: Connection, *, options: MonitorOptions, now: datetime | None = None
+) -> dict[str, Any]:
+    """Return `day`, `version` and `needs_labels` alone, as `health` has them, of the last exam.
+
+    Beside them `retraining`: what retrainings wait for, as monitor.lacking has it. Without `now`
+    all that is in the pool counts as there.
+    """
     version, shown = _examined(connection, None)
     if version is None:
-        return {"day": None, "version": None, "needs_labels": []}
+        return {"day": None, "version": None, "needs_labels": [], "retraining": []}
     found = quotas.next_quotas(connection, version, shown or _SOME_DAY, options)
     return {
         "day": shown.isoformat() if shown else None,
         "version": version.version,
         "needs_labels": found.needs_labels(version.labels),
+        "retraining": lacking.wanted(connection, now or datetime.max.replace(tzinfo=UTC)),
     }
 
 
@@ -134,6 +146,14 @@ def _examined(connection: Connection, day: date | None) -> tuple[Version | None,
 def _self_check(connection: Connection, until: date) -> dict[str, Any]:
     found = asdict(shadow.self_check(connection, until))
     return found | {"since": found["since"].isoformat() if found["since"] else None}
+
+
+def _correlation(connection: Connection, version: Version, day: date) -> dict[str, Any] | None:
+    """Return how alike images of a group were; also where all classes are judged one by one."""
+    whole = model_days.at(connection, version.version, day)
+    if whole is None:
+        return None
+    return {"estimate": whole.correlation, "one_bet_a_group": whole.grouped}
 
 
 def _gather(

@@ -290,6 +290,9 @@ class Pulse:
 class _Watch:
     """Looks for what is due, one look at a time; a failure is logged and looked at again.
 
+    A look that is asked for while another is at it is made after that one: what is due may have
+    changed since it began, for the clock has jumped, say.
+
     A look never speaks to the scheduler itself: one that is being shut down waits for the look, and
     the look would wait for it.
     """
@@ -301,8 +304,9 @@ class _Watch:
     again_at: float | None = None
 
     def look(self) -> None:
-        """Examine what is due, unless an earlier look is still at it."""
+        """Examine what is due; later, when an earlier look is still at it."""
         if not self.busy.acquire(blocking=False):
+            self._again(0.0)
             return
         try:
             reports = self.examine_due()
@@ -310,24 +314,30 @@ class _Watch:
             logger.info("stopped in the middle of a day; it has been given back")
         except StoreError as error:
             logger.warning("the database is away, trying again within the hour: %s", error)
-            self._again()
+            self._again(self.lease_s)
         else:
             if any(report.status == "held" for report in reports):
-                self._again()
+                self._again(self.lease_s)
         finally:
             self.busy.release()
 
     def soon(self) -> None:
         """Look at once, in the scheduler's thread."""
-        self.scheduler.add_job(self.look, id="soon", replace_existing=True)
+        # One more than is ever at work: APScheduler would drop it, and `look` puts it off.
+        self.scheduler.add_job(self.look, id="soon", replace_existing=True, max_instances=2)
 
     def wants_another(self) -> bool:
-        """Say, once, that the lease of whoever held a day would have run out by now."""
+        """Say, once, that it is time for a look that was put off.
+
+        That is, the lease of whoever held a day would have run out by now, or a look was asked for
+        while another was at it.
+        """
         wanted = self.again_at is not None and time.monotonic() >= self.again_at
         if wanted:
             self.again_at = None
         return wanted
 
-    def _again(self) -> None:
-        """Look again when the lease of whoever holds the day would have run out."""
-        self.again_at = time.monotonic() + self.lease_s
+    def _again(self, after_s: float) -> None:
+        """Look again after so long, or when it is wanted before."""
+        wanted = time.monotonic() + after_s
+        self.again_at = wanted if self.again_at is None else min(self.again_at, wanted)

@@ -73,7 +73,11 @@ class Steps:
 
     @contextmanager
     def within(self, name: str) -> Generator[None]:
-        """Take a step's times inside a transaction that is open; they are written with the next."""
+        """Take a step's times inside a transaction that is open, and holds the run's row.
+
+        They are written with the next step, or the end of the one around the transaction, which
+        is what stands in the row meanwhile, and when the process dies.
+        """
         place, begun = len(self._steps), time.monotonic()
         self._steps.append(Step(name, self._clock.now().isoformat()))
         outcome = FAILED

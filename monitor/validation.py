@@ -63,6 +63,7 @@ def draw(page: Page, *, fresh: bool) -> Validation | None:
             labels=version.labels,
             before=page.end,
             snapshot_at=version.snapshot_at,
+            chosen=version.was_chosen,
             per_class=wanted.drawn.tolist(),
         )
         now = page.clock.now()

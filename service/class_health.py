@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, BeforeValidator, Field
 
-from core.errors import NotFoundError, StoreAwayError
+from core.errors import NotFoundError
 from core.store import health_days
 from core.store.database import transaction
 from service.door.auth import needs
@@ -96,6 +96,32 @@ class NeedsLabels(BaseModel):
     missing: int = Field(ge=0, examples=[7])
 
 
+class Correlation(BaseModel):
+    """How alike the answers of one session, or to pictures nearly alike, are."""
+
+    estimate: float = Field(
+        examples=[0.01],
+        description="Intra-class correlation over the thirty days before; 0 where nothing can be "
+        "compared.",
+    )
+    one_bet_a_group: bool = Field(
+        examples=[False], description="Whether such images are one bet for it: above 0.02."
+    )
+
+
+class PooledHealth(BaseModel):
+    """All classes together, in one detector."""
+
+    n: int = Field(ge=0, examples=[150], description="Labelled images of the day.")
+    correct: int = Field(ge=0, examples=[139])
+    reference: float = Field(examples=[0.93], description="Accuracy their mix is held to.")
+    evidence: float = Field(examples=[0.8])
+    threshold: float = Field(examples=[500.0], description="A fifth of the alarm budget's.")
+    since_alarm: bool = Field(description="An alarm was raised, and no recovery shown since.")
+    correlation: float
+    one_bet_a_group: bool
+
+
 class HealthOfDay(BaseModel):
     """How every class of the version examined on a day was."""
 
@@ -109,6 +135,12 @@ class HealthOfDay(BaseModel):
     weak_list: list[str] = Field(
         examples=[["Spider"]], description="Classes below the owner's floor, the weakest first."
     )
+    correlation: Correlation | None = Field(
+        default=None, description="Null for a day that was judged before it was written down."
+    )
+    pooled: PooledHealth | None = Field(
+        description="Null with one watched class, or a version without a reference."
+    )
     needs_labels: list[NeedsLabels] = Field(description="The most urgent first.")
 
 
@@ -116,9 +148,7 @@ class HealthOfDay(BaseModel):
 @needs("read")
 def get_health_of_classes(rooms: InRooms, day: Day = None) -> HealthOfDay:
     """Show how every class was on a day: counts, interval, evidence, days to notice a drop."""
-    # Postgres that is known to be away is not waited for: every waiting request holds a thread.
-    if rooms.store.away:
-        raise StoreAwayError(rooms.store.away)
+    rooms.require_store()
     with transaction(rooms.engine) as connection:
         found = health_days.get(connection, day)
     if found is None:

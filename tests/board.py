@@ -14,6 +14,7 @@ from core.store.class_days import ClassDay
 from core.store.class_state import ClassState
 from core.store.flags import Flag
 from core.store.jobs import Job
+from core.store.model_days import ModelDay
 from core.store.registry import Move, Version
 from core.store.standing import Standing
 from core.store.validations import Validation
@@ -114,6 +115,29 @@ def alert(of: Flag, confused_with: str | None = "Cow") -> Alert:
     )
 
 
+def notice(number: int = 9, resolved: int | None = None, **changed: Any) -> Alert:
+    """Return an alert that is about no class, raised on 13 March."""
+    fields: dict[str, Any] = {
+        "kind": "pooled",
+        "cause": "all classes",
+        "title": "v1 as a whole is worse since 2026-03-12: 700 of 900 right, reference 90.0 %",
+        "body": "Since 2026-03-12, v1 was right on 700 of 900 images.\nNo class need be to blame.",
+        "state": "resolved" if resolved else "open",
+    }
+    return Alert(
+        id=number,
+        flag=None,
+        label=None,
+        version=None,
+        since=None,
+        at=moment(13),
+        confused_with=None,
+        images=[],
+        resolved_at=moment(resolved) if resolved else None,
+        **(fields | changed),
+    )
+
+
 def job(label: str, status: Any = "refused", **changed: Any) -> Job:
     """Return a retraining for one class."""
     fields: dict[str, Any] = {
@@ -161,10 +185,11 @@ def happened(
     moves: Sequence[Move] = (),
     flags: Sequence[Flag] = (),
     jobs: Sequence[Job] = (),
+    notices: Sequence[Alert] = (),
 ) -> Events:
     """Return what happened; every flag has its alert."""
     alerts = {each.id: alert(each) for each in flags}
-    return Events(list(moves), list(flags), alerts, list(jobs), [])
+    return Events(list(moves), list(flags), alerts, list(notices), list(jobs), [])
 
 
 def exam(day: int = 14, **changed: Any) -> Validation:
@@ -181,6 +206,25 @@ def exam(day: int = 14, **changed: Any) -> Validation:
     )
 
 
+def whole(**changed: Any) -> ModelDay:
+    """Return all classes together at the end of the last day."""
+    fields: dict[str, Any] = {
+        "n": 900,
+        "correct": 810,
+        "correlation": 0.0,
+        "grouped": False,
+        "reference": 0.9,
+        "threshold": 500.0,
+        "evidence": 0.4,
+        "log_m": [],
+        "alarm": False,
+        "recovery_evidence": 0.0,
+        "recovery_log_m": [],
+        "recovered": False,
+    }
+    return ModelDay(day=LAST, version="v1", **(fields | changed))
+
+
 def overview_of(*classes: ClassReading, **changed: Any) -> Overview:
     """Return the overview of these classes, which stand in the order of the arguments."""
     flags = [each.flag for each in classes if each.flag]
@@ -194,6 +238,7 @@ def overview_of(*classes: ClassReading, **changed: Any) -> Overview:
             correct=sum(row.correct for row in rows),
             unlabelled=sum(row.n == 0 for row in rows),
         ),
+        "whole": whole() if classes else None,
         "predictions": 1234,
         "open_alerts": len(flags),
         "events": happened(flags=flags, moves=[Move(1, "v1", moment(8), "test", "first")]),

@@ -120,16 +120,21 @@ def verdict_of_the_gate(labels: Sequence[str]) -> Verdict:
         decision="refuse",
         reasons=(f"{other} is shown to be worse: 16 of 300 lost, 1 gained",),
         classes=(
-            Comparison(other, 300, 1, 16, -0.05, 0.0135, -0.0722, -0.0278, "worse", 0),
-            Comparison(labels[0], 300, 3, 5, -0.0067, 0.0094, -0.0221, 0.0088, "well", 0),
-            Comparison(weak, 300, 120, 4, 0.3867, 0.0335, 0.3316, 0.4418, "better", 0),
+            Comparison(other, 300, 1, 16, -0.05, 0.0135, -0.0722, -0.0278, "worse", False, 0),
+            Comparison(labels[0], 300, 3, 5, -0.0067, 0.0094, -0.0221, 0.0088, "well", True, 0),
+            Comparison(weak, 300, 120, 4, 0.3867, 0.0335, 0.3316, 0.4418, "better", True, 0),
         ),
         flagged=(Improvement(weak, 300, 120, 4, 2e-31, 2e-31, True, 0),),
-        overall=Comparison("all images", 900, 124, 25, 0.11, 0.0131, 0.0885, 0.1315, "better", 0),
+        overall=Comparison(
+            "all images", 900, 124, 25, 0.11, 0.0131, 0.0885, 0.1315, "better", True, 0
+        ),
         ece=0.031,
+        ece_by_chance=0.04,
         max_ece=0.1,
         latency_ratio=1.02,
         max_latency_ratio=1.5,
         margin=0.05,
         overall_margin=0.01,
+        look=1,
+        alpha=0.05,
     )

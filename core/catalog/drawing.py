@@ -56,7 +56,8 @@ def draw_day(connection: Connection, day: date, *, per_class: int) -> DaySample:
     """Draw the images that the monitor would draw next for that day.
 
     They are images on the test side, or newer than what the champion learnt from, on which it
-    was not judged yet. Without a champion, they are any images on the test side.
+    was not judged yet, and that the gate did not choose it by. Without a champion, they are any
+    images on the test side.
 
     Args:
         connection: Where the pool is.
@@ -77,6 +78,7 @@ def draw_day(connection: Connection, day: date, *, per_class: int) -> DaySample:
         # No image comes in later than that, so the test side alone is drawn from.
         snapshot_at=_NEVER if champion is None else champion.snapshot_at,
         per_class=per_class,
+        chosen=champion is not None and champion.was_chosen,
     )
     if not drawn:
         raise CatalogError(

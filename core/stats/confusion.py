@@ -7,6 +7,9 @@ starts on every day, and their mean is what is told: an e-value, whose expectati
 while the class is called j as often as the reference allows. So it reaches 1/a with probability a
 at most (Ville), whichever day turns out to be the worst.
 
+Images that belong together are mistaken together, so a session or a cluster of near-duplicates is
+one bet, the mean of its images' own, as in core.stats.day_bet.
+
 The class most mistaken is chosen after looking. Divided by the number of classes it was chosen
 from, the largest e-value is one again: it is at most the mean of them all.
 """
@@ -14,6 +17,7 @@ from, the largest e-value is one again: it is at most the mean of them all.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -33,6 +37,21 @@ _SLACK = 0.02
 _HIGHEST = 0.995
 _PSEUDO_IMAGES = 20.0
 _LARGEST_LOG = math.log(np.finfo(np.float64).max)
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Images that are one bet a group.
+
+    Attributes:
+        day: The day of each group, as its place among the D days, shape (groups,).
+        called: Its images called j, shape (J, groups); in any order of the groups.
+        total: Its images, shape (groups,).
+    """
+
+    day: NDArray[np.int64]
+    called: NDArray[np.int64]
+    total: NDArray[np.int64]
 
 
 def confusion_levels(called: ArrayLike, images: int, usual: ArrayLike) -> NDArray[np.float64]:
@@ -65,18 +84,20 @@ def confusion_levels(called: ArrayLike, images: int, usual: ArrayLike) -> NDArra
 
 
 def confusion_e_values(
-    called: ArrayLike, total: ArrayLike, levels: ArrayLike
+    called: ArrayLike, total: ArrayLike, levels: ArrayLike, together: Together | None = None
 ) -> NDArray[np.float64]:
     """Return the evidence that images are called j more often than allowed, for each j; (J,).
 
     With q the level and q' an alternative of odds o q / (1 - q), an image called j multiplies by
-    q'/q and any other by (1 - q')/(1 - q). e_j is the mean, over the alternatives and over the D
-    days on which it may have begun, of the products from that day to the last.
+    q'/q and any other by (1 - q')/(1 - q), a group by the mean over its images. e_j is the mean,
+    over the alternatives and over the D days on which it may have begun, of the products from that
+    day to the last.
 
     Args:
         called: Images called j on each day, shape (J, D).
         total: Images of the class on each day, shape (D,).
         levels: q_j, shape (J,), inside (0, 1).
+        together: Which of these images are one bet a group; None when each is its own.
 
     Returns:
         e-values, saturating at the largest float; 1 where there was no image at all.
@@ -103,8 +124,32 @@ def confusion_e_values(
     raised = odds / (1 + odds)
     hit = np.log(raised) - np.log(q)[:, None]
     miss = np.log1p(-raised) - np.log1p(-q)[:, None]
+    in_groups = np.zeros((q.size, len(ODDS), n.size))
+    if together is not None:
+        k, n_each, in_groups = _bets_of_groups(k, n_each, together, (hit, miss))
     daily = k[:, None, :] * hit[:, :, None] + (n_each - k)[:, None, :] * miss[:, :, None]
     # From each day to the last: cumulative from behind.
-    since = np.cumsum(daily[:, :, ::-1], axis=2).reshape(q.size, -1)
+    since = np.cumsum((daily + in_groups)[:, :, ::-1], axis=2).reshape(q.size, -1)
     log_mean: NDArray[np.float64] = np.logaddexp.reduce(since, axis=1) - math.log(since.shape[1])
     return np.exp(np.minimum(log_mean, _LARGEST_LOG))
+
+
+def _bets_of_groups(
+    k: NDArray[np.int64],
+    n: NDArray[np.int64],
+    together: Together,
+    log_bets: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return the images that stand alone, called j and in all, (J, D), and what groups win."""
+    day, images = whole_numbers("day", together.day), whole_numbers("group", together.total)
+    shape = (k.shape[0], images.size)
+    inside, each = checked_counts(together.called, np.broadcast_to(images, shape))
+    if day.shape != images.shape or (day.size and (day.max() >= n.shape[1] or images.min() == 0)):
+        raise StatisticsError(f"every group needs images, and one of {n.shape[1]} days")
+    # Which day a group lies on, as a table, so that a product adds up the groups of each.
+    lies_on: NDArray[np.int64] = np.eye(n.shape[1], dtype=np.int64)[day]
+    alone_k, alone_n = checked_counts(k - inside @ lies_on, n - each @ lies_on)
+    share = (inside / images)[:, None, :]
+    hit, miss = (np.exp(bet)[:, :, None] for bet in log_bets)
+    won = np.log(share * hit + (1 - share) * miss) @ lies_on
+    return alone_k, alone_n, np.asarray(won, dtype=np.float64)

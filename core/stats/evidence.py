@@ -6,9 +6,10 @@ recursion of an e-detector). While the class is healthy, E minus the days counte
 supermartingale, so a healthy class reaches c at most T / c times in T days, whatever the
 alternatives and their weights, as long as both are fixed beforehand.
 
-This module is the arithmetic, for whoever keeps the state as rows; core.stats.sequential
-keeps it in a detector. Images are taken as independent given the past; bursts of
-near-duplicates need core.stats.day_bet. Results repeat bit for bit on one machine and numpy.
+This module is the arithmetic, without memory: monitor.judgement.rules keeps the state as rows,
+sets it back after an alarm, and asks for recovery. Images are taken as independent given the
+past; bursts of near-duplicates need core.stats.day_bet. Results repeat bit for bit on one
+machine and numpy.
 
 References:
     Shin, Ramdas, Rinaldo (2022-24), E-detectors: a Nonparametric Framework for
@@ -38,6 +39,9 @@ RATIOS = (0.97, 0.94, 0.89, 0.82, 0.72, 0.60, 0.45, 0.30)
 WEIGHTS = (0.08, 0.16, 0.28, 0.28, 0.12, 0.04, 0.02, 0.02)
 # The same for the chance of a mistake, as shares of 1 - level: what recovery makes of it.
 RATIOS_UP = (0.90, 0.80, 0.70, 0.60, 0.50, 0.40, 0.25, 0.10)
+# Evidence of "above the level" at which a class has recovered: a class that is not is called so at
+# most T / 20 times in T days.
+RECOVERY_THRESHOLD = 20.0
 _LARGEST_LOG = math.log(np.finfo(np.float64).max)
 
 

@@ -41,41 +41,6 @@ class TwoSample:
     current_size: int
 
 
-def population_stability_index(
-    reference: ArrayLike, current: ArrayLike, *, pseudocount: float = 0.5
-) -> float:
-    """Return the population stability index of two histograms, in nats.
-
-    With p and q the shares of bin i, PSI = sum_i (q_i - p_i) ln(q_i / p_i): zero for
-    equal shares, symmetric, unbounded above.
-
-    Args:
-        reference: Counts per bin, shape (bins,).
-        current: Counts over the same bin edges, shape (bins,).
-        pseudocount: Added to every count, so that an empty bin stays finite. With 0, bins
-            that are empty in both count nothing, and one empty in either is infinity.
-
-    Raises:
-        StatisticsError: The shapes differ, or one histogram is empty.
-
-    Example:
-        >>> counts = np.array([70, 20, 10])
-        >>> population_stability_index(counts, 2 * counts, pseudocount=0)
-        0.0
-
-    References:
-        Siddiqi (2006), Credit Risk Scorecards, Wiley.
-        Yurdakul (2018), Statistical Properties of Population Stability Index,
-        Western Michigan University: its distribution when nothing has changed.
-    """
-    before, now = _checked_histograms(reference, current)
-    if not 0 <= pseudocount < math.inf:
-        raise StatisticsError(f"the pseudocount is {pseudocount}; it cannot be below zero")
-    p = (before + pseudocount) / (before + pseudocount).sum()
-    q = (now + pseudocount) / (now + pseudocount).sum()
-    return float(np.sum(special.rel_entr(p, q) + special.rel_entr(q, p)))
-
-
 def kolmogorov_smirnov(
     reference: ArrayLike, current: ArrayLike, *, ties: Generator | None = None
 ) -> TwoSample:

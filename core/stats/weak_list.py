@@ -22,12 +22,12 @@ EPOCH_DAYS = 30
 FALSE_SHARE = 0.05
 
 
-def epoch_begins(day: int) -> bool:
-    """Say whether a new epoch begins on the day with this number, counted from 0.
+def epoch_of(day: int) -> int:
+    """Return the first day of the epoch that a day lies in, both counted from 0.
 
     Before it is counted, every M_g is set back to 0, its logarithm to minus infinity.
     """
-    return day % EPOCH_DAYS == 0
+    return day - day % EPOCH_DAYS
 
 
 def e_values(evidence: ArrayLike) -> NDArray[np.float64]:

@@ -6,28 +6,59 @@ one side: over all ways to share out the right answers between the two, how many
 since with so few. It is exact whatever the numbers, and holds for a told sample of any size, so an
 uncertain "6 of 20" is not taken for 30 %.
 
+Images that belong together (a session, near-duplicates) are right or wrong together and tell less
+than as many single ones. So n images in groups of m_i are worth n^2 / sum_i m_i (1 + (m_i - 1) rho)
+of them, the effective sample size of a cluster sample with the intra-class correlation rho, and
+the test is made on so many, each share as it was and rounded towards "no worse". It is exact only
+where rho is 0.
+
 Looking every day is many tests. A day has two, over all days since and over the last seven with
 images (a class that falls after a long quiet time is not hidden by it), each at DAILY_LEVEL / 2. By
 the union bound, thirty days of looks are wrong with a probability of 30 * DAILY_LEVEL = 0.03 at
-most, for a class that stays where it was told to be. Images of a day that share a fault are taken
-for independent, as everywhere in the counts.
+most, for a class that stays where it was told to be.
+
+References:
+    Kish (1965), Survey Sampling, 5.4: the design effect of clusters.
+    Rao, Scott (1992), A Simple Method for the Analysis of Clustered Binary Data: counts divided by
+    their design effect.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
 DAILY_LEVEL = 0.001
 RECENT_DAYS = 7
+
+
+class Counts(NamedTuple):
+    """Answers to the images of some days.
+
+    Attributes:
+        correct: Right answers.
+        n: Images.
+        pairs: Ordered pairs of images that belong together, sum m_i (m_i - 1) over the groups.
+    """
+
+    correct: int
+    n: int
+    pairs: int = 0
+
+    def worth(self, correlation: float) -> int:
+        """Return how many single images these are worth, rounded down, when they are so alike."""
+        if not self.n:
+            return 0
+        return math.floor(self.n**2 / (self.n + correlation * self.pairs) + 1e-9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +76,11 @@ class Worse:
     correct: int
     n: int
     p_value: float
+
+
+def pairs_of(sizes: Iterable[int]) -> int:
+    """Return the ordered pairs of images that belong together, for groups of these sizes."""
+    return sum(size * (size - 1) for size in sizes)
 
 
 def lower_p_value(
@@ -69,21 +105,30 @@ def lower_p_value(
     return np.where(now + then > 0, np.asarray(found, dtype=np.float64), 1.0)
 
 
-def find_worse(days: Sequence[tuple[int, int]], told: tuple[int, int]) -> Worse | None:
+def find_worse(days: Sequence[Counts], told: Counts, correlation: float = 0.0) -> Worse | None:
     """Return the days that show a share to be lower than told; None when none do.
 
     Args:
-        days: Right answers and images of each day since, in order.
-        told: Right answers and images that were told of.
+        days: What was answered on each day since, in order.
+        told: What was told of.
+        correlation: How alike images that belong together are, 0 to 1.
     """
-    seen = [i for i, (_, n) in enumerate(days) if n]
-    if not seen or not told[1]:
+    seen = [i for i, day in enumerate(days) if day.n]
+    if not seen or not told.n:
         return None
     firsts = sorted({seen[0], seen[-RECENT_DAYS:][0]})
-    counts = np.array([np.sum(days[first:], axis=0) for first in firsts])
-    p_values = lower_p_value(counts[:, 0], counts[:, 1], told[0], told[1])
+    counts = [Counts(*map(sum, zip(*days[first:], strict=True))) for first in firsts]
+    p_values = [_p_value(each, told, correlation) for each in counts]
     best = int(np.argmin(p_values))
     if p_values[best] > DAILY_LEVEL / 2:
         return None
-    correct, n = (int(each) for each in counts[best])
-    return Worse(firsts[best], correct, n, float(p_values[best]))
+    return Worse(firsts[best], counts[best].correct, counts[best].n, p_values[best])
+
+
+def _p_value(now: Counts, told: Counts, correlation: float) -> float:
+    """Return the test's p-value, on as many images as each side is worth."""
+    n, told_n = now.worth(correlation), told.worth(correlation)
+    # Neither rounding may make the difference larger than it was.
+    correct = math.ceil(now.correct * n / now.n - 1e-9)
+    told_correct = math.floor(told.correct * told_n / told.n + 1e-9)
+    return float(lower_p_value(correct, n, told_correct, told_n))

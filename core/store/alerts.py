@@ -25,8 +25,9 @@ from core.store.told import Told
 
 # `change`: a class has sunk; `monitor`: the monitor speaks of itself; `runtime`: the frozen images
 # get other answers than before; `model`: another bundle lies where the registered one should;
-# `pooled`: all classes together answer worse than they did.
-Kind = Literal["change", "monitor", "runtime", "model", "pooled"]
+# `pooled`: all classes together answer worse than they did; `rolled back`: a version that the loop
+# promoted answers worse than the one before it, which serves again.
+Kind = Literal["change", "monitor", "runtime", "model", "pooled", "rolled back"]
 
 MONITOR: Final = "monitor"
 
@@ -97,7 +98,8 @@ class Alert:
         state: `open`, `acknowledged`, `snoozed` or `resolved`.
         title: One line.
         body: Plain text of a few lines.
-        confused_with: The class it is mostly mistaken for; None when it never was.
+        confused_with: The class with the most evidence that it is mistaken for it; without a
+            diagnosis the most frequent one; None when it never was.
         images: Numbers of up to five images that show it, the worst first.
         resolved_at: When the flag closed, or somebody resolved it.
         kind: `change` when a class has sunk, `monitor` when the monitor speaks of itself.
@@ -289,9 +291,15 @@ def wake_due(connection: Connection, *, now: datetime) -> list[Alert]:
 
 
 def set_evidence(connection: Connection, flag: int, evidence: Mapping[str, Any]) -> None:
-    """Put what is known by now of why it happened in the place of what was known before."""
+    """Put what is known by now of why it happened in the place of what was known before.
+
+    The class it is mistaken for is the one that the evidence names, where it names one.
+    """
     statement = sa.update(AlertRow).where(col(AlertRow.flag) == flag)
-    connection.execute(statement.values(evidence=dict(evidence)))
+    values: dict[str, Any] = {"evidence": dict(evidence)}
+    if confused := evidence.get("confused"):
+        values["confused_with"] = confused["label"]
+    connection.execute(statement.values(values))
 
 
 def set_notice_evidence(

@@ -73,6 +73,26 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class DayCounts:
+    """A version's classes on one day, in no order that matters.
+
+    Attributes:
+        day: The day.
+        labels: The classes.
+        correct: Right answers of each.
+        total: Images of each.
+        shared: Groups of images that belong together, `[images, right]`, of the classes that have
+            any.
+    """
+
+    day: date
+    labels: list[str]
+    correct: list[int]
+    total: list[int]
+    shared: dict[str, list[list[int]]]
+
+
+@dataclass(frozen=True, slots=True)
 class Confusion:
     """How often images of a class were taken for another, or for itself."""
 
@@ -124,9 +144,10 @@ _TALLY = sa.text("""
      GROUP BY d.label
 """)
 
-# One row a day: an epoch of 2,500 classes is 75,000 pairs of numbers, and nothing else of them.
+# One row a day: an epoch of 2,500 classes is 75,000 pairs of numbers, and what belongs together.
 _COUNTS = sa.text("""
-    SELECT array_agg(label) AS labels, array_agg(correct) AS correct, array_agg(n) AS total
+    SELECT day, array_agg(label) AS labels, array_agg(correct) AS correct, array_agg(n) AS total,
+           jsonb_object_agg(label, shared) FILTER (WHERE shared <> '[]') AS shared
       FROM class_days
      WHERE version = :version AND day BETWEEN :first AND :last
      GROUP BY day
@@ -176,12 +197,12 @@ def shared(
     return [(day, label, groups) for day, label, groups in connection.execute(statement)]
 
 
-def counts(
-    connection: Connection, version: str, first: date, last: date
-) -> list[tuple[list[str], list[int], list[int]]]:
-    """Return labels, right answers and images of each examined day, in the order of the days."""
+def counts(connection: Connection, version: str, first: date, last: date) -> list[DayCounts]:
+    """Return the counts of each examined day from `first` to `last`, in the order of the days."""
     found = connection.execute(_COUNTS, {"version": version, "first": first, "last": last})
-    return [(row.labels, row.correct, row.total) for row in found]
+    return [
+        DayCounts(row.day, row.labels, row.correct, row.total, row.shared or {}) for row in found
+    ]
 
 
 def of_day(connection: Connection, day: date, version: str) -> list[ClassDay]:

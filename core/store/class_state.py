@@ -99,6 +99,17 @@ _SERIES = sa.text("""
 """)
 
 
+# As for the series, by the exams of these days, which lead to the states by their primary key.
+_SILENT = sa.text("""
+    SELECT s.version, s.day, s.label, s.days_without_labels
+      FROM validations v
+      JOIN class_state s ON s.version = v.version AND s.day = v.day
+     WHERE v.day BETWEEN :first AND :last
+       AND s.label = ANY(:labels)
+       AND s.days_without_labels > 0
+""")
+
+
 # What a version has to recover from is what the version examined before it left unrecovered.
 _LEFT_BY_OTHERS = sa.text("""
     SELECT s.label
@@ -150,6 +161,25 @@ def series(connection: Connection, label: str, first: date, last: date) -> list[
     """Return one class's states day by day, across versions."""
     values = {"label": label, "first": first, "last": last}
     return [ClassState(*row) for row in connection.execute(_SERIES, values)]
+
+
+def days_without_labels(
+    connection: Connection, labels: Sequence[str], first: date, last: date
+) -> dict[tuple[str, date, str], int]:
+    """Return for how long classes had had no fresh labels, on each day that had none.
+
+    Args:
+        connection: Where to ask.
+        labels: The classes.
+        first: First day.
+        last: Last day.
+
+    Returns:
+        Days since the last one with images, by version, day and class.
+    """
+    values = {"labels": list(labels), "first": first, "last": last}
+    rows = connection.execute(_SILENT, values)
+    return {(row.version, row.day, row.label): row.days_without_labels for row in rows}
 
 
 def last_alarm(connection: Connection, version: str, label: str, until: date) -> date | None:

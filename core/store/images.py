@@ -142,15 +142,18 @@ _QUANTILES = sa.text("""
 """)
 
 # What this version was trained or tuned on, and what it was already judged on, says nothing new.
+# Nor do test images of before its promotion, where the gate chose it by just these.
 _MAY_BE_DRAWN = """
           FROM images i
          WHERE i.label = ANY(:labels)
            AND (i.captured_at IS NULL OR i.captured_at < :before)
-           AND (i.split = 'test' OR i.added_at > :snapshot_at)
-           AND NOT EXISTS (SELECT 1
-                             FROM validation_results r
-                            WHERE r.version = :version
-                              AND r.image = i.id)
+           AND i.added_at > CASE
+               WHEN i.split <> 'test' THEN CAST(:snapshot_at AS timestamptz)
+               WHEN NOT :chosen THEN '-infinity'
+               ELSE (SELECT COALESCE(min(at), :snapshot_at) FROM aliases WHERE version = :version)
+               END
+           AND NOT EXISTS (SELECT FROM validation_results r
+                            WHERE r.version = :version AND r.image = i.id)
 """
 
 # Freshest day first, so that today's pictures judge today; inside a day the order is a hash of
@@ -324,7 +327,7 @@ def relabel(connection: Connection, image: int, label: str, *, now: datetime, by
     return before
 
 
-def draw(
+def draw(  # noqa: PLR0913 - for whom, what may be drawn and how much, each by name
     connection: Connection,
     *,
     version: str,
@@ -332,6 +335,7 @@ def draw(
     before: datetime,
     snapshot_at: datetime,
     per_class: int | Sequence[int],
+    chosen: bool = False,
 ) -> list[Sample]:
     """Return up to `per_class` images of each label that this version was not judged on.
 
@@ -342,6 +346,7 @@ def draw(
         before: Only images captured earlier: the end of the day examined.
         snapshot_at: When the version's training set was frozen.
         per_class: Images of each class, or one number for each of `labels`.
+        chosen: Whether the gate chose it: test images of before its promotion are left out then.
     """
     quotas = [per_class] * len(labels) if isinstance(per_class, int) else list(per_class)
     rows = connection.execute(
@@ -351,6 +356,7 @@ def draw(
             "labels": list(labels),
             "before": before,
             "snapshot_at": snapshot_at,
+            "chosen": chosen,
             "quotas": quotas,
             "salt": f"{version}/{before:%Y-%m-%d}/",
         },
@@ -358,7 +364,7 @@ def draw(
     return [Sample(row.id, row.uri, row.sha256, row.label, row.split) for row in rows]
 
 
-def fresh(
+def fresh(  # noqa: PLR0913 - as `draw`
     connection: Connection,
     *,
     version: str,
@@ -366,6 +372,7 @@ def fresh(
     before: datetime,
     snapshot_at: datetime,
     since: datetime | None = None,
+    chosen: bool = False,
 ) -> list[int]:
     """Return how many images of each label `draw` could give, in the order of `labels`.
 
@@ -377,6 +384,7 @@ def fresh(
         "labels": list(labels),
         "before": before,
         "snapshot_at": snapshot_at,
+        "chosen": chosen,
         "since": since,
     }
     counts = {row.label: row.n for row in connection.execute(_FRESH, values)}

@@ -4,7 +4,7 @@ A row is computed from the row before it and the day's counts, as those of `clas
 monitor.judgement.pool. It also says whether images that belong together were one bet on that day.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 
@@ -99,6 +99,13 @@ _LEFT_BY_OTHERS = sa.text("""
      LIMIT 1
 """)
 
+_CORRELATIONS = sa.text("""
+    SELECT DISTINCT ON (version) version, correlation
+      FROM model_days
+     WHERE version = ANY(:versions)
+     ORDER BY version, day DESC
+""")
+
 
 def write(connection: Connection, rows: Sequence[ModelDay]) -> None:
     """Store days, in place of what stood there."""
@@ -122,6 +129,12 @@ def from_day(connection: Connection, version: str, first: date) -> list[ModelDay
         col(ModelDayRow.version) == version, col(ModelDayRow.day) >= first
     ).order_by(col(ModelDayRow.day))
     return [ModelDay(*row) for row in connection.execute(statement)]
+
+
+def correlations(connection: Connection, versions: Collection[str]) -> dict[str, float]:
+    """Return how alike images that belong together were by each version's last examined day."""
+    rows = connection.execute(_CORRELATIONS, {"versions": list(versions)})
+    return {row.version: row.correlation for row in rows}
 
 
 def forget(connection: Connection, version: str, first: date) -> None:

@@ -116,6 +116,11 @@ class Version:
     code_version: str
     created_at: datetime
 
+    @property
+    def was_chosen(self) -> bool:
+        """Whether the gate chose it, by test images: what is fine-tuned gets to serve that way."""
+        return self.parent is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Move:

@@ -1,22 +1,24 @@
 """Which open alerts are worse than people were told, and how high their evidence went.
 
 Worse is a matter of counts (core.stats.worse): the images of the class since the last telling, as
-the version examined on each day answered them, against the images that were told of. Evidence is
-remembered to be shown. It starts again after each alarm, so it says nothing about worse.
+the version examined on each day answered them, against the images that were told of. How much
+images of one session are worth goes by how alike they were of late (`model_days.correlation`).
+Evidence is remembered to be shown. It starts again after each alarm, so it says nothing about
+worse.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlmodel import col
 
-from core.stats.worse import find_worse
-from core.store import class_days
+from core.stats.worse import Counts, find_worse, pairs_of
+from core.store import class_days, model_days
 from core.store.alerts import ALERTS, MOST_EVIDENCE, Alert, AlertRow
 from core.store.told import Told
 
@@ -85,11 +87,13 @@ def take_worsened(connection: Connection, *, but: Collection[int] = ()) -> list[
     if not found:
         return []
     last = {each.id: each.was_told()[-1] for each in found}
-    days = _days_of(connection, found, min(told.until for told in last.values()))
+    days = _days_of(connection, found, min(told.since for told in last.values()))
+    versions = {day.version for each in days.values() for day in each}
+    alike = model_days.correlations(connection, versions)
     worse = [
         (each, told)
         for each in found
-        if (told := _worse_than(last[each.id], days[each.label or ""])) is not None
+        if (told := _worse_than(last[each.id], days[each.label or ""], alike)) is not None
     ]
     for alert, told in worse:
         kept = [*alert.told, told.to_json()]
@@ -101,18 +105,26 @@ def take_worsened(connection: Connection, *, but: Collection[int] = ()) -> list[
 
 
 def _days_of(
-    connection: Connection, found: list[Alert], after: date
+    connection: Connection, found: list[Alert], first: date
 ) -> Mapping[str, list[ClassDay]]:
     labels = sorted({each.label for each in found if each.label is not None})
     days: dict[str, list[ClassDay]] = defaultdict(list)
-    for row in class_days.matrix(connection, after + timedelta(days=1), date.max, labels):
+    for row in class_days.matrix(connection, first, date.max, labels):
         days[row.label].append(row)
     return days
 
 
-def _worse_than(told: Told, days: list[ClassDay]) -> Told | None:
+def _worse_than(told: Told, days: list[ClassDay], alike: Mapping[str, float]) -> Told | None:
     since = [day for day in days if day.day > told.until]
-    found = find_worse([(day.correct, day.n) for day in since], (told.correct, told.n))
+    compared = [day for day in days if day.day >= told.since]
+    then = pairs_of(size for day in compared if day.day <= told.until for size, _ in day.shared)
+    # A version just promoted knows nothing yet of how alike images are; the one before it does.
+    correlation = max((alike.get(day.version, 0.0) for day in compared), default=0.0)
+    found = find_worse(
+        [Counts(day.correct, day.n, pairs_of(size for size, _ in day.shared)) for day in since],
+        Counts(told.correct, told.n, then),
+        correlation,
+    )
     if found is None:
         return None
     return Told(since[found.first].day, since[-1].day, found.n, found.correct)

@@ -159,25 +159,13 @@ def _alert(flag: Flag, alert: Alert | None, facts: OneClass) -> Component:
     today = facts.now.date()
     state = alert.state if alert else ("resolved" if flag.closed_on else "open")
     closed = f", closed {day_text(flag.closed_on, today=today)}" if flag.closed_on else ""
-    return html.Article(
-        [
-            html.Div(
-                [
-                    html.Span(
-                        f"raised {day_text(flag.raised_on, today=today)}{closed}", className="when"
-                    ),
-                    parts.badge(state),
-                ],
-                className="record-head",
-            ),
-            html.P(alert.title if alert else f"weak since {flag.since}", className="strong"),
-            html.P(alert.body, className="body") if alert else None,
-            html.Div(
-                [_picture(image, f"Image {image}") for image in alert.images] if alert else [],
-                className="strip",
-            ),
-        ],
-        className="record",
+    images = alert.images if alert else []
+    return parts.record(
+        f"raised {day_text(flag.raised_on, today=today)}{closed}",
+        state,
+        alert.title if alert else f"weak since {flag.since}",
+        alert.body if alert else None,
+        html.Div([_picture(image, f"Image {image}") for image in images], className="strip"),
     )
 
 

@@ -13,7 +13,7 @@ from dashboard.events import listed
 from dashboard.gather import MOST_SHOWN
 from dashboard.matrix import matrix
 from dashboard.sparkline import HEIGHT, WIDTH, sparkline
-from dashboard.wording import count, day_text, evidence_text, percent
+from dashboard.wording import count, day_text, evidence_text, moment_text, percent
 
 if TYPE_CHECKING:
     from dashboard.components import Component
@@ -44,6 +44,7 @@ def draw(facts: Overview, *, days: int, named: int | None) -> Component:
         [
             parts.verdict(verdict.of_overview(facts), days=named),
             parts.tiles(_numbers(facts)),
+            _notices(facts),
             parts.panel(
                 "Accuracy by class and day",
                 _matrix(facts, shown),
@@ -75,6 +76,21 @@ def _numbers(facts: Overview) -> list[tuple[str, str]]:
     ]
 
 
+def _notices(facts: Overview) -> Component:
+    """Return the open alerts that no class is to blame for; None when there is none."""
+    notices, today = facts.events.open_notices, facts.now.date()
+    if not notices:
+        return None
+    records = [
+        parts.record(
+            f"raised {moment_text(each.at, today=today)}", each.state, each.title, each.body
+        )
+        for each in notices
+    ]
+    hint = "Alerts that are about no single class: weakspot alerts list shows all."
+    return parts.panel("Concerns all classes", html.Div(records, className="records"), hint=hint)
+
+
 def _matrix(facts: Overview, shown: list[ClassReading]) -> Component:
     if not shown:
         return parts.empty("Nothing to show before the first exam.")
@@ -100,11 +116,23 @@ def _matrix_hint(facts: Overview, shown: list[ClassReading]) -> str:
 
 
 def _table_hint(facts: Overview) -> str:
+    if not facts.classes:
+        return ""
     return (
         "Accuracy with its 95 % interval, over the last 7 days of the version examined, or since "
         "the class fell. An alarm is raised when the evidence of a drop reaches the threshold."
-        if facts.classes
-        else ""
+        + _likeness(facts)
+    )
+
+
+def _likeness(facts: Overview) -> str:
+    """Say how alike images of one session are, and what they count for it."""
+    if facts.whole is None:
+        return ""
+    counted = "are one bet" if facts.whole.grouped else "are a bet each"
+    return (
+        f" Images of one session, or nearly alike, {counted}: their estimated intra-class "
+        f"correlation is {facts.whole.correlation:.2f}."
     )
 
 

@@ -23,12 +23,11 @@ import numpy as np
 
 from core.stats import cause
 from core.stats.cause import Reference, Rows, Verdict
-from core.stats.confusion import confusion_e_values, confusion_levels
 from core.store import alerts, flags, sentinel_checks, traces
 from core.store.traces import Stretch
-from monitor.diagnosis import label_doubts
+from monitor.diagnosis import label_doubts, mistaken
 from monitor.diagnosis.diagnosis_words import sentences_of
-from monitor.diagnosis.findings import COLUMNS, Cause, Confused, Diagnosis, Doubt, Moved, WorstImage
+from monitor.diagnosis.findings import COLUMNS, Cause, Diagnosis, Doubt, Moved, WorstImage
 from monitor.diagnosis.material import (
     CURRENT,
     UNKNOWN_IMAGE,
@@ -174,7 +173,7 @@ def _name_under_runtime(connection: Connection, untold: Sequence[Flag], version:
 
 def diagnose(material: Material) -> Diagnosis:
     """Return the diagnosis of this material."""
-    confused = _confused(material)
+    confused = mistaken.most_mistaken_for(material)
     reference = Reference(material.reference.rows) if len(material.reference.rows) else None
     current, predicted = rows_of(material.current, material.labels)
     verdict = cause.blame(reference, current, predicted) if reference and len(current) else None
@@ -225,48 +224,6 @@ def _is_by_runtime(
     if check is None or check.verdict != "runtime" or first is None or since < first:
         return False
     return cause.share_turned(leads_of_wrong(current), check.deviation) >= _TURNED
-
-
-def _confused(material: Material) -> Confused | None:
-    """Return the class with the largest e-value; None when no image was called otherwise."""
-    days = [day for day in material.days if day.n > 0]
-    others = sorted({name for day in days for name in day.confused})
-    if not others:
-        return None
-    counted = material.counts.get(material.label, {})
-    images, before = _int(counted.get("n")), _counts(counted.get("confused"))
-    levels = confusion_levels(
-        [before.get(name, 0) for name in others],
-        images,
-        [_usual(material, name) for name in others],
-    )
-    called = [[day.confused.get(name, 0) for day in days] for name in others]
-    total = [day.n for day in days]
-    evidence = confusion_e_values(called, total, levels)
-    # The larger e-value, then the more images, so that ties are told alike.
-    times = [sum(each) for each in called]
-    place = max(range(len(others)), key=lambda i: (evidence[i], times[i]))
-    choices = max(len(material.labels) - 1, 1)
-    return Confused(
-        label=others[place],
-        times=times[place],
-        images=sum(total),
-        reference_share=before.get(others[place], 0) / images if images else 0.0,
-        level=float(levels[place]),
-        e_value=float(evidence[place]),
-        chosen_from=choices,
-        e_value_chosen=float(evidence[place]) / choices,
-    )
-
-
-def _usual(material: Material, name: str) -> float:
-    """Return the share of all third classes' reference images that were called so."""
-    thirds = [
-        counted for label, counted in material.counts.items() if label not in {name, material.label}
-    ]
-    images = sum(_int(counted.get("n")) for counted in thirds)
-    called = sum(_counts(counted.get("confused")).get(name, 0) for counted in thirds)
-    return called / images if images else 0.0
 
 
 def _moved(
@@ -337,11 +294,3 @@ def _sentinels(material: Material) -> dict[str, Any] | None:
         "since": first.isoformat() if first else None,
         "explains": _sentinels_explain(material),
     }
-
-
-def _int(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _counts(value: object) -> dict[str, int]:
-    return dict(value) if isinstance(value, dict) else {}

@@ -6,7 +6,7 @@ of earlier days that this version was right about. What is examined is never its
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,16 @@ from core.bundle import files, profile
 from core.errors import BundleError
 from core.images.descriptors import DESCRIPTORS
 from core.stats.cause import Rows
-from core.store import class_days, images, registry, sentinel_checks, traces
+from core.store import (
+    class_days,
+    images,
+    model_days,
+    registry,
+    sentinel_checks,
+    together,
+    traces,
+)
+from core.store.together import Together
 from core.store.traces import Stretch, Trace
 
 if TYPE_CHECKING:
@@ -70,6 +79,7 @@ class Material:
         current: Images of the class since it sank.
         others: Images of other classes of the same days.
         reference: Images of before.
+        together: Groups of these days whose images are one bet; empty where each is its own.
     """
 
     label: str
@@ -84,6 +94,7 @@ class Material:
     current: Sequence[Trace]
     others: Sequence[Trace]
     reference: ReferenceImages
+    together: Sequence[Together] = field(default_factory=list[Together])
 
 
 def gather(connection: Connection, flag: Flag, until: date, version: str) -> Material:
@@ -105,6 +116,10 @@ def gather(connection: Connection, flag: Flag, until: date, version: str) -> Mat
     first = until - timedelta(days=_DAYS)
     seen = {trace.image for trace in (*current, *others)}
     earlier = Stretch(version, first, flag.since - timedelta(days=1))
+    whole = model_days.at(connection, version, until)
+    groups: list[Together] = []
+    if whole is not None and whole.grouped:
+        groups = together.of_class(connection, version, flag.label, first, until)
     return Material(
         label=flag.label,
         version=version,
@@ -118,6 +133,7 @@ def gather(connection: Connection, flag: Flag, until: date, version: str) -> Mat
         current=current,
         others=others,
         reference=reference_of(connection, known, earlier, label=flag.label, without=seen),
+        together=groups,
     )
 
 

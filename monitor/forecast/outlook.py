@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.stats.evidence import empty_log_m, step
+from core.stats.day_bet import Answers, bet
+from core.stats.evidence import empty_log_m
 from core.stats.how_soon import DROPS
 from core.stats.proportions import posterior_means
-from core.stats.weak_list import EPOCH_DAYS, FALSE_SHARE, weak_list
+from core.stats.weak_list import FALSE_SHARE, epoch_of, weak_list
 from core.store import class_days, model_days
 from monitor.forecast.foresight import Given, Wish, days_until_noticed, finite, labels_wished, told
+from monitor.judgement.likeness import in_groups
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from sqlalchemy import Connection
 
@@ -129,8 +133,8 @@ def outlook(  # noqa: PLR0913 - whose counts, held to what, and what is asked of
     given = Given(held_to.reference, accuracy, rate, held_to.threshold, adaptive)
     usual = labels_wished(given, USUAL_WISH)
     wished = usual if wish == USUAL_WISH else labels_wished(given, wish)
-    epoch = begun + timedelta(days=(day - begun).days // EPOCH_DAYS * EPOCH_DAYS)
-    counts = _counts_by_day(connection, version.version, labels, epoch, day)
+    epoch = begun + timedelta(days=epoch_of((day - begun).days))
+    answers = _answers_by_day(connection, version.version, labels, epoch, day)
     return Outlook(
         labels=labels,
         labels_a_day=rate,
@@ -138,20 +142,27 @@ def outlook(  # noqa: PLR0913 - whose counts, held to what, and what is asked of
         usual=usual,
         wish=wish,
         wished=wished,
-        weak=tuple(labels[i] for i in _below_floor(counts, floor)),
+        weak=tuple(labels[i] for i in below_floor(answers, floor)),
         pooled=_pooled(connection, version.version, day),
     )
 
 
-def _below_floor(counts: list[NDArray[np.int64]], floor: float) -> NDArray[np.intp]:
-    """Return the classes on the weak list, for an epoch's counts: (2, K) each day."""
-    if not counts:
+def below_floor(days: Sequence[Answers], floor: float) -> NDArray[np.intp]:
+    """Return the classes on the weak list, the weakest first.
+
+    Args:
+        days: What the classes answered on each day of the epoch so far; all of them in groups
+            where images that belong together are one bet.
+        floor: Accuracy asked of every class.
+    """
+    if not days:
         return np.array([], dtype=np.intp)
-    classes = counts[0].shape[1]
-    log_m, evidence = empty_log_m(classes), np.zeros(classes)
-    for correct, total in counts:
-        log_m, evidence = step(log_m, correct, total, np.full(classes, floor))
-    correct, total = np.sum(counts, axis=0)
+    classes = days[0].total.size
+    log_m, evidence, level = empty_log_m(classes), np.zeros(classes), np.full(classes, floor)
+    for answers in days:
+        log_m, evidence = bet(log_m, answers, level)
+    correct = np.sum([answers.correct for answers in days], axis=0)
+    total = np.sum([answers.total for answers in days], axis=0)
     return weak_list(evidence, correct, total, FALSE_SHARE)
 
 
@@ -192,18 +203,26 @@ def _labels_a_day(
     return np.array(images) / ((last - first).days + 1)
 
 
-def _counts_by_day(
+def _answers_by_day(
     connection: Connection, version: str, labels: tuple[str, ...], first: date, last: date
-) -> list[NDArray[np.int64]]:
-    """Return right answers and images of each examined day, shape (2, K) each."""
+) -> list[Answers]:
+    """Return what was answered on each examined day, in groups where the last day is judged so.
+
+    All days alike, also those before it was known: a first day taken image by image could list a
+    class for the whole epoch.
+    """
     place = {label: i for i, label in enumerate(labels)}
-    days: list[NDArray[np.int64]] = []
-    for names, correct, total in class_days.counts(connection, version, first, last):
+    whole = model_days.at(connection, version, last)
+    days: list[Answers] = []
+    for counted in class_days.counts(connection, version, first, last):
         # A label that the version does not know has no place, and gets one that is cut off.
-        places = [place.get(name, len(labels)) for name in names]
+        places = [place.get(name, len(labels)) for name in counted.labels]
         counts = np.zeros((2, len(labels) + 1), dtype=np.int64)
-        counts[:, places] = correct, total
-        days.append(counts[:, :-1])
+        counts[:, places] = counted.correct, counted.total
+        correct, total = counts[:, :-1]
+        shared = {place[name]: each for name, each in counted.shared.items() if name in place}
+        groups = in_groups(correct, total, shared) if whole and whole.grouped else None
+        days.append(Answers(correct, total, groups))
     return days
 
 

@@ -39,7 +39,7 @@ class Quotas:
     Attributes:
         wanted: Images that the draw would take if there were enough of each, shape (K,).
         drawn: What it takes of each, what one class lacks going to others, shape (K,).
-        fresh: Images that this version has neither learnt from nor been judged on, shape (K,).
+        fresh: Images that this version has not learnt from, nor was judged on, nor chosen by, (K,).
         priority: The classes, the one to be labelled first in front, shape (K,).
         days_without_labels: Since the last exam with images of the class, shape (K,).
     """
@@ -91,6 +91,7 @@ def quotas(
                 labels=labels,
                 before=end,
                 snapshot_at=version.snapshot_at,
+                chosen=version.was_chosen,
                 since=since,
             ),
             dtype=np.int64,

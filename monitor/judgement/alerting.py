@@ -55,6 +55,8 @@ class Facts:
         reference: Accuracy the class was held to.
         reference_images: Images behind that.
         classes: How many classes share the alarm budget.
+        mistaken_for: The class with the most evidence that it is mistaken for it; None where
+            nobody asked, and the most frequent one is named.
     """
 
     flag: Flag
@@ -63,6 +65,7 @@ class Facts:
     reference: float
     reference_images: int
     classes: int
+    mistaken_for: str | None = None
 
 
 def follow(
@@ -140,6 +143,8 @@ def raise_for(
     """
     period: tuple[date, date] = (flag.since, flag.raised_on)
     index = held_to.labels.index(flag.label)
+    examined, day = seen_on or (flag.version, flag.raised_on)
+    found = diagnosis.of_new_flag(connection, flag, day, version=examined)
     facts = Facts(
         flag=flag,
         days=class_days.of_label(connection, flag.version, flag.label, *period),
@@ -149,10 +154,9 @@ def raise_for(
         reference=float(held_to.reference[index]),
         reference_images=int(held_to.images[index]),
         classes=watched or len(held_to.labels),
+        mistaken_for=found.confused.label if found and found.confused else None,
     )
     alert = compose(facts, now=now)
-    examined, day = seen_on or (flag.version, flag.raised_on)
-    found = diagnosis.of_new_flag(connection, flag, day, version=examined)
     if found is not None:
         body = "\n".join([alert.body, *_beside(found), *found.sentences])
         alert = replace(alert, body=body, evidence=found.to_dict())
@@ -167,8 +171,10 @@ def compose(facts: Facts, *, now: datetime) -> NewAlert:
     confused = Counter[str]()
     for day in facts.days:
         confused.update(day.confused)
-    # By number, then by name, so that the same facts are always told in the same words.
-    mistaken = sorted(confused.items(), key=lambda item: (-item[1], item[0]))
+    named = facts.mistaken_for
+    # By number, then by name, so that the same facts are always told in the same words; but the one
+    # that the rest of the alert speaks of comes first.
+    mistaken = sorted(confused.items(), key=lambda item: (item[0] != named, -item[1], item[0]))
     return NewAlert(
         flag=flag.id,
         at=now,
@@ -177,7 +183,7 @@ def compose(facts: Facts, *, now: datetime) -> NewAlert:
             f"reference {_percent(facts.reference)}"
         ),
         body="\n".join(_lines(facts, n, correct, mistaken)),
-        confused_with=mistaken[0][0] if mistaken else None,
+        confused_with=named or (mistaken[0][0] if mistaken else None),
         images=[image.image for image in facts.wrong],
         peak=flag.evidence,
         told=[Told(flag.since, flag.raised_on, n, correct)],

@@ -17,7 +17,7 @@ from core.stats.day_bet import intraclass_correlation
 from core.store import class_days
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from sqlalchemy import Connection
@@ -70,25 +70,36 @@ def groups_of(
         rows: The classes of the day.
         labels: The version's classes; rows of others are left out.
     """
-    by_label = {row.label: row for row in rows}
-    groups: list[tuple[int, int, int]] = []
-    alone = np.zeros((2, len(labels)), dtype=np.int64)
-    for i, label in enumerate(labels):
-        row = by_label.get(label)
-        if row is None:
-            continue
-        groups += [(i, correct, n) for n, correct in row.shared]
-        right = row.correct - sum(correct for _, correct in row.shared)
-        images = row.n - sum(n for n, _ in row.shared)
-        alone[:, i] = images - right, right
-    owner, correct, total = np.array(groups, dtype=np.int64).reshape(-1, 3).T
-    classes = np.arange(len(labels))
-    single = np.concatenate([np.repeat(classes, alone[0]), np.repeat(classes, alone[1])])
-    outcome = np.repeat([0, 1], alone.sum(axis=1))
+    place = {label: i for i, label in enumerate(labels)}
+    known = [(place[row.label], row) for row in rows if row.label in place]
+    correct, total = np.zeros((2, len(labels)), dtype=np.int64)
+    for i, row in known:
+        correct[i], total[i] = row.correct, row.n
+    return in_groups(correct, total, {i: row.shared for i, row in known})
+
+
+def in_groups(
+    correct: NDArray[np.int64], total: NDArray[np.int64], shared: Mapping[int, list[list[int]]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return a day's groups, those of one image too: class, right answers and images of each.
+
+    Args:
+        correct: Right answers of each class, shape (K,).
+        total: Images of each class, shape (K,).
+        shared: `[images, right]` of the groups of two or more, by the class's place.
+    """
+    found = [(i, right, n) for i, groups in sorted(shared.items()) for n, right in groups]
+    owner, inside, images = np.array(found, dtype=np.int64).reshape(-1, 3).T
+    right, wrong = correct.copy(), total - correct
+    np.subtract.at(right, owner, inside)
+    np.subtract.at(wrong, owner, images - inside)
+    classes = np.arange(len(total))
+    single = np.concatenate([np.repeat(classes, wrong), np.repeat(classes, right)])
+    outcome = np.repeat([0, 1], [wrong.sum(), right.sum()])
     return (
         np.concatenate([owner, single]),
-        np.concatenate([correct, outcome]),
-        np.concatenate([total, np.ones_like(single)]),
+        np.concatenate([inside, outcome]),
+        np.concatenate([images, np.ones_like(single)]),
     )
 
 

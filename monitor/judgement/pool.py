@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.stats.day_bet import Answers, bet, bet_on_recovery
-from core.stats.evidence import RATIOS_UP, alarm_threshold, empty_log_m
+from core.stats.evidence import RATIOS_UP, RECOVERY_THRESHOLD, alarm_threshold, empty_log_m
 from core.stats.pooled import (
     POOLED_RATIOS,
     POOLED_SLACK,
@@ -24,7 +24,6 @@ from core.stats.pooled import (
     split_budget,
 )
 from core.stats.proportions import LOWEST_REFERENCE
-from core.stats.sequential import RECOVERY_THRESHOLD
 from core.store.model_days import ModelDay
 
 if TYPE_CHECKING:

@@ -22,9 +22,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.stats.day_bet import Answers, bet, bet_on_recovery, changed_bet, needs_day_bet
-from core.stats.evidence import RATIOS, RATIOS_UP, alarm_threshold, empty_log_m, step
+from core.stats.evidence import (
+    RATIOS,
+    RATIOS_UP,
+    RECOVERY_THRESHOLD,
+    alarm_threshold,
+    empty_log_m,
+    step,
+)
 from core.stats.proportions import recovery_levels, reference_levels
-from core.stats.sequential import RECOVERY_THRESHOLD
 from core.store import class_days, class_state, model_days
 from core.store.class_state import ClassState
 from monitor.judgement import pool
@@ -140,7 +146,7 @@ def replay(connection: Connection, version: str, first: date, held_to: Levels) -
         answers = _answers(rows, held_to.labels, in_groups=needs_day_bet(correlation))
         left = class_state.left_by_others(connection, version, after=memory.day, day=day)
         restart = np.array([label in left for label in held_to.labels])
-        memory = _for_bet(memory, answers, whole)
+        memory = for_bet(memory, answers, whole)
         memory, alarm, recovered = next_day(memory, held_to, answers, restart, day)
         class_state.write(connection, _states(day, memory, held_to, version, (alarm, recovered)))
         left_whole = model_days.left_by_others(
@@ -205,6 +211,20 @@ def next_day(
     return after, alarm, recovered
 
 
+def for_bet(memory: Memory, answers: Answers, before: ModelDay | None) -> Memory:
+    """Return the memory as a day's kind of bet goes on with it.
+
+    Args:
+        memory: What was remembered before it.
+        answers: The day's answers, in groups where these are bets.
+        before: The version's examined day before, which says what was a bet then; None without.
+    """
+    to_groups = answers.groups is not None
+    if before is None or before.grouped == to_groups:
+        return memory
+    return replace(memory, log_m=changed_bet(memory.log_m, to_groups=to_groups))
+
+
 def nothing_remembered(classes: int) -> Memory:
     """Return the memory with which a version begins."""
     return Memory(
@@ -253,14 +273,6 @@ def _answers(rows: list[ClassDay], labels: tuple[str, ...], *, in_groups: bool) 
     correct = np.array([row.correct if row else 0 for row in found], dtype=np.int64)
     total = np.array([row.n if row else 0 for row in found], dtype=np.int64)
     return Answers(correct, total, groups_of(rows, labels) if in_groups else None)
-
-
-def _for_bet(memory: Memory, answers: Answers, before: ModelDay | None) -> Memory:
-    """Return the memory as today's kind of bet goes on with it."""
-    to_groups = answers.groups is not None
-    if before is None or before.grouped == to_groups:
-        return memory
-    return replace(memory, log_m=changed_bet(memory.log_m, to_groups=to_groups))
 
 
 def _remembered(states: list[ClassState], labels: tuple[str, ...]) -> Memory:

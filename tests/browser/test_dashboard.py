@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Engine, make_url
 
-from core.store import registry
+from core.store import alerts, registry
 from core.store.database import transaction
 from tests import story
 from tests.browser.visit import Visit
@@ -179,6 +179,14 @@ class TestOpenPage:
                 registry.promote(connection, "v1", now=NOW, by="test", reason="first")
 
             expect(page.locator(".tile dd").first).to_have_text("v1")
+
+            with transaction(engine) as connection:
+                said = {"title": "Together <b>worse</b>", "body": "Evidence 612", "now": NOW}
+                alerts.raise_notice(connection, "pooled", "all classes", **said)
+
+            expect(page.locator("h1")).to_contain_text("Together <b>worse</b>. No class has been")
+            expect(page.locator(".tile dd").last).to_have_text("1")
+            expect(page.locator(".record .body")).to_have_text("Evidence 612")
 
     def test_says_that_the_database_is_away_and_comes_back_with_it(
         self, chromium: Browser, engine: Engine, tmp_path: Path

@@ -4,12 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from core import catalog
 from core.clock import day_bounds
+from core.errors import CatalogError
 from core.store import class_days, images
 from core.store.database import transaction
 from monitor import daily
+from monitor.health import health
 from monitor.page import MonitorOptions
 from tests.pool import add_pictures, day, night_after, register
 
@@ -88,3 +92,47 @@ class TestFresh:
 
         assert left == [3] * len(version.labels) + [0]
         assert len(drawn) == sum(left)
+
+
+class TestImagesOfTheGate:
+    """The test images of before: evidence for whom they did not choose."""
+
+    @pytest.mark.parametrize("added", ["2026-01-15Z", "2026-02-15Z"])
+    @pytest.mark.parametrize(("parent", "judged"), [(None, 4), ("v0", 0)])
+    def test_judge_no_version_that_was_chosen_by_them(
+        self, engine: Engine, tmp_path: Path, parent: str | None, judged: int, added: str
+    ):
+        """A first version has met them once, and is held to the validation images.
+
+        Those of before the snapshot, and those that a later look of the gate took.
+        """
+        _older(engine, tmp_path, parent, added)
+
+        assert set(examine(engine, tmp_path, 1, OPTIONS).values()) == {judged}
+
+    def test_are_asked_for_anew_where_they_may_not_be_drawn(self, engine: Engine, tmp_path: Path):
+        """A retrained version without new images says so class by class; with them it is judged."""
+        _older(engine, tmp_path, "v0")
+        examine(engine, tmp_path, 1, OPTIONS)
+        with transaction(engine) as connection:
+            lacking = {
+                each["label"]: each["missing"] for each in health(connection)["needs_labels"]
+            }
+            with pytest.raises(CatalogError, match="no image is left"):
+                catalog.draw_day(connection, day(1), per_class=4)
+        add_pictures(engine, tmp_path / "new", day(2), per_label=4)
+
+        assert set(lacking.values()) == {MonitorOptions().per_class}
+        assert set(examine(engine, tmp_path, 2, OPTIONS).values()) == {4}
+
+
+def _older(engine: Engine, home: Path, parent: str | None, added: str = "2026-01-15Z") -> None:
+    """Register a champion of this parent, and fill the pool with what was there before it."""
+    register(engine, home / "parents", name="v0", promoted_at=None)
+    register(engine, home / "bundles")
+    add_pictures(engine, home / "pool", day(1), per_label=8)
+    with transaction(engine) as connection:
+        connection.execute(
+            sa.text("UPDATE versions SET parent = :parent WHERE version = 'v1'"), {"parent": parent}
+        )
+        connection.execute(sa.text("UPDATE images SET added_at = :added"), {"added": added})

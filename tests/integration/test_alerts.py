@@ -264,6 +264,23 @@ class TestEvidence:
             assert self._noted(connection, "v1", DAY, evidence) == 1e300
 
 
+class TestMistakenFor:
+    """The one class that an alert names."""
+
+    def test_is_the_one_with_the_evidence_by_now(self, engine: Engine):
+        """Whoever reads the alert and whoever reads its evidence hear the same name."""
+        found = {"cause": "model", "confused": {"label": "Dog", "e_value": 40.0}}
+        with transaction(engine) as connection:
+            flag = open_alert(connection).flag
+            assert flag is not None
+            named: list[str | None] = []
+            for evidence in (found, {"cause": "unclear", "confused": None}):
+                alerts.set_evidence(connection, flag, evidence)
+                named.append(alerts.latest(connection)[0].confused_with)
+
+        assert named == ["Dog", "Dog"]
+
+
 class TestNotices:
     """Alerts about no class."""
 

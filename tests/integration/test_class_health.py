@@ -53,9 +53,8 @@ class TestHealthOfClasses:
         for number in (1, 2):
             examine(engine, tmp_path, number)
         with transaction(engine) as connection:
-            said = {
-                row["label"]: row for row in health(connection, day(2), options=OPTIONS)["classes"]
-            }
+            whole = health(connection, day(2), options=OPTIONS)
+        said = {row["label"]: row for row in whole["classes"]}
 
         first = client.get("/v1/health/classes", params={"day": day(1).isoformat()}).json()
         latest = client.get("/v1/health/classes").json()
@@ -70,6 +69,9 @@ class TestHealthOfClasses:
             kept = {name: said[row["label"]][name] for name in row}
             assert row == kept
         assert [row["label"] for row in latest["needs_labels"]] == ["Spider"]
+        assert (latest["correlation"], latest["pooled"]) == (whole["correlation"], whole["pooled"])
+        assert latest["correlation"]["one_bet_a_group"] is False
+        assert latest["pooled"]["n"] == whole["pooled"]["n"]
 
     def test_is_not_found_where_nobody_examined(self, client: httpx.Client):
         """Neither the day asked for, nor any."""

@@ -5,6 +5,7 @@ import json
 import re
 import socket
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -13,12 +14,13 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from PIL import Image
 from plotly.utils import PlotlyJSONEncoder
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
-from core.clock import FixedClock
+from core.clock import FixedClock, day_bounds
 from core.settings import DashboardSettings
-from core.store import class_days, flags, standing, validations
+from core.store import alerts, class_days, flags, standing, validations
 from core.store.database import create_engine, transaction
+from core.store.flags import NewFlag
 from dashboard import gather
 from dashboard.app import create_app, draw
 from dashboard.facts import OneClass, Overview
@@ -27,6 +29,7 @@ from tests import story
 from tests.pool import add_pictures, day, night_after, register
 from tests.showing import showing, start
 
+NOON = day_bounds(day(1))[0] + timedelta(hours=12)
 SETTINGS = DashboardSettings(_env_file=None)  # pyright: ignore[reportCallIssue]
 
 
@@ -139,6 +142,61 @@ class TestOverview:
         assert [each for each in asked if re.search(r"\bpredictions\b", each)] == []
 
 
+class TestAlertsAboutNoClass:
+    """The model as a whole, the bundle, the runtime, the monitor."""
+
+    def test_all_that_are_open_are_counted(self, empty: Told):
+        """However many alerts there have been since."""
+        with transaction(empty.engine) as connection:
+            for number in range(250):
+                _notice(connection, f"cause {number}")
+
+        assert empty.overview().open_alerts == 250
+
+    def test_an_open_one_is_never_crowded_out(self, empty: Told):
+        """An alert from before hundreds of others is as open as they were."""
+        with transaction(empty.engine) as connection:
+            _notice(connection, "the first")
+            for number in range(250):
+                _notice(connection, f"cause {number}")
+                alerts.resolve_notice(connection, "pooled", f"cause {number}", now=NOON)
+
+        facts = empty.overview()
+
+        assert [each.title for each in facts.events.open_notices] == ["about the first"]
+        assert facts.open_alerts == 1
+        assert '"about the first. ", "No class has been examined yet"' in empty.page("/")
+
+    def test_a_flag_keeps_its_alert_however_old(self, weak: Told):
+        """What a class is mistaken for is read off it."""
+        with weak.engine.connect() as connection, connection.begin() as undone:
+            for number in range(250):
+                _notice(connection, f"cause {number}")
+            facts = gather.overview(connection, days=30, now=weak.now.now())
+            undone.rollback()
+
+        assert facts.events.alerts[facts.classes[0].flag.id].confused_with == story.TAKEN_FOR
+        assert facts.open_alerts == 251
+
+    def test_a_class_keeps_its_flags_however_many_others_have(self, weak: Told):
+        """Of thousands of classes, two hundred may have sunk since."""
+        with weak.engine.connect() as connection, connection.begin() as undone:
+            for number in range(210):
+                flags.open_flag(
+                    connection,
+                    NewFlag("change", f"C{number}", "v1", day(9), day(9), NOON, 2000.0, 1250.0),
+                )
+            facts = gather.one_class(connection, story.WEAK, days=30, now=weak.now.now())
+            undone.rollback()
+
+        assert facts is not None
+        assert [flag.label for flag in facts.events.flags] == [story.WEAK]
+
+
+def _notice(connection: Connection, cause: str) -> None:
+    alerts.raise_notice(connection, "pooled", cause, title=f"about {cause}", body="", now=NOON)
+
+
 class TestPages:
     """What is sent to the browser."""
 
@@ -243,6 +301,8 @@ class TestEmptyAndBroken:
         assert spider is not None
         assert (spider.reading.standing, spider.reading.n) == ("no labels", 0)
         assert "No labelled image of this class was examined" in empty.page("/class/Spider")
+        assert "no fresh labels (1 day)" in empty.page("/")
+        assert "intra-class correlation is 0.00" in empty.page("/")
 
     def test_an_exam_that_could_not_be_judged_is_told(self, empty: Told):
         """Silence would look like a good day."""

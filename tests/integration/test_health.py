@@ -16,6 +16,7 @@ from monitor.forecast.foresight import Wish
 from monitor.health import health, wanted
 from monitor.page import MonitorOptions
 from tests.pool import add_pictures, add_predictions, day, night_after, register
+from tests.tiny import LABELS
 from weakspot.commands import health_text
 
 OPTIONS = MonitorOptions(per_class=4, adaptive=False, retrain=False)
@@ -52,6 +53,23 @@ class TestHealth:
         days = [each["classes"][0]["days_to_notice"]["15 points"] for each in (plain, adaptive)]
         assert days[1] < days[0]
         assert (plain["adaptive"], adaptive["adaptive"]) == (False, True)
+
+    def test_says_how_alike_images_are_where_nothing_is_pooled(
+        self, engine: Engine, tmp_path: Path
+    ):
+        """A version without reference counts has no pool, and its sessions matter as much."""
+        unknown = {"n": 0, "correct": 0, "confused": {}}
+        register(engine, tmp_path / "bundles", reference=dict.fromkeys(LABELS, unknown))
+        add_pictures(engine, tmp_path / "pool", day(1), per_label=4)
+
+        with transaction(engine) as connection:
+            before = health(connection, options=OPTIONS)
+        examine(engine, tmp_path, 1)
+        with transaction(engine) as connection:
+            after = health(connection, options=OPTIONS)
+
+        assert (before["correlation"], after["pooled"]) == (None, None)
+        assert after["correlation"] == {"estimate": 0.0, "one_bet_a_group": False}
 
     def test_says_what_a_wish_costs(self, engine: Engine, tmp_path: Path):
         """The usual one keeps its name; another stands beside it."""
@@ -116,6 +134,7 @@ class TestText:
         row = {
             "label": "Cat", "state": "healthy", "n": 4, "correct": 4, "accuracy": 1.0,
             "reference": 0.9, "evidence": 0.1, "threshold": 1500.0, "days_to_notice": noticed,
+            "note": "no fresh labels (2 days)",
             "without_labels": {
                 "predictions": 90, "expected_accuracy": 0.71, "expected_accuracy_atc": None,
                 "reference": {
@@ -138,6 +157,7 @@ class TestText:
                     "classes": [row],
                     "weak_list": [],
                     "pooled": None,
+                    "correlation": {"estimate": 0.034, "one_bet_a_group": True},
                     "adaptive": True,
                     "wish": wish,
                     "needs_labels": needed,
@@ -145,7 +165,8 @@ class TestText:
             )
         )
 
-        assert "5/15/35 points less: noticed in never/4/2 days" in said
+        assert "5/15/35 points less: noticed in never/4/2 days; no fresh labels (2 days)" in said
+        assert "intra-class correlation 0.03, one bet" in said
         assert "15 points in 3 days: 9 labels a class and day, on the average; 12 for all" in said
         assert "confidence 71.0 % (reference 93.0 %)  ATC - (reference 90.0 %)" in said
         assert (

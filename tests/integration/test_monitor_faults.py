@@ -24,10 +24,11 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from core.clock import ShiftedClock
-from core.store import alerts, due, runs, validations
+from core.store import alerts, class_state, due, runs, validations
 from core.store.database import transaction
 from monitor import schedule
 from monitor.page import MonitorOptions
+from monitor.status import status, step_of
 from tests.pool import add_pictures, day, night_after, register
 
 ONCE = ("monitor", "--once", "--json")
@@ -276,9 +277,31 @@ class TestOnce:
         assert (code, said["last_examined"], said["due"]) == (0, day(1).isoformat(), [])
         done = {step["step"]: (step["outcome"], step["slot"]) for step in said["steps"]}
         expected = {"rollup", "draw", "validation", "drift", "rules", "shadow", "flags", "alerts"}
-        assert expected | {"retraining"} <= set(done)
+        assert expected | {"judging", "retraining"} <= set(done)
         assert set(done.values()) == {("done", day(1).isoformat())}
         assert all(step["seconds"] >= 0 for step in said["steps"])
+
+
+class TestJudging:
+    """Rules, flags, alerts and retraining are one transaction, whose steps nobody sees before."""
+
+    def test_says_so_meanwhile_and_when_it_was_killed(self, home: Home):
+        """Else the status says "drift" for as long as it takes, and a dead one leaves no trace."""
+        add_pictures(home.engine, home.path / "pool", day(1), per_label=2)
+        with transaction(home.engine) as connection:
+            class_state.lock(connection, "v1")
+            process = home.start(*ONCE)
+            _wait_for(lambda: step_of(home.run()) == "judging")
+            with transaction(home.engine) as looking:
+                now = ShiftedClock(home.clock_file).now()
+                text = status(looking, now, MonitorOptions()).to_text()
+            process.kill()
+            process.wait()
+
+        assert f"at work: {day(1)} v1 by " in text
+        assert ", judging" in text
+        last = home.run().detail["steps"][-1]
+        assert (last["step"], last["outcome"]) == ("judging", "running")
 
 
 class TestClockJumps:

@@ -24,18 +24,24 @@ def version(engine: Engine, tmp_path: Path) -> Version:
 
 
 def look(
-    engine: Engine, version: Version, counts: dict[str, tuple[int, int]], days: int
+    engine: Engine,
+    version: Version,
+    counts: dict[str, tuple[int, int]],
+    *,
+    days: int,
+    first: int = 1,
+    shared: dict[str, list[list[int]]] | None = None,
 ) -> Outlook:
-    """Return the outlook after so many days on which each class had the same counts."""
+    """Return the outlook after days on which each class had the same counts."""
     held_to = standards.standard(version, AlertRules(budget=0.3, floor=0.8)).levels
     rows = [
-        ClassDay(day(number), "v1", label, n, k, {}, 0.0, 1.0)
-        for number in range(1, days + 1)
+        ClassDay(day(number), "v1", label, n, k, {}, 0.0, 1.0, (shared or {}).get(label, []))
+        for number in range(first, days + 1)
         for label, (k, n) in counts.items()
     ]
     with transaction(engine) as connection:
         class_days.write(connection, rows)
-        rules.replay(connection, version.version, day(1), held_to)
+        rules.replay(connection, version.version, day(first), held_to)
         return outlook(connection, version, held_to, day(max(days, 1)), floor=0.8)
 
 
@@ -63,6 +69,29 @@ class TestOutlook:
         assert seen.pooled is not None
         assert not seen.pooled.since_alarm
         assert (seen.pooled.n, seen.pooled.correct) == (20, 20)
+
+    def test_begins_the_weak_list_anew_after_thirty_days(self, engine: Engine, version: Version):
+        """Weak for a month and mended since: on the thirtieth day listed, on the next no more."""
+        counts = {"Cat": (3, 10), "Dog": (10, 10), "Spider": (10, 10)}
+        seen = [look(engine, version, counts, days=30)]
+        seen.append(look(engine, version, counts | {"Cat": (10, 10)}, first=31, days=31))
+        seen.append(look(engine, version, counts, first=32, days=34))
+
+        assert [each.weak for each in seen] == [("Cat",), (), ("Cat",)]
+
+    @pytest.mark.parametrize(("belongs_together", "listed"), [(True, ()), (False, ("Cat",))])
+    def test_lists_no_class_for_a_burst_that_was_wrong_together(
+        self, engine: Engine, version: Version, belongs_together: bool, listed: tuple[str, ...]
+    ):
+        """Every fourth session is all wrong; image by image that looks like a weak class."""
+        counts = {"Dog": (10, 10), "Spider": (10, 10)}
+        for number in range(1, 13):
+            right = 0 if number in {4, 8, 12} else 10
+            shared = {"Cat": [[10, right]]} if belongs_together else {}
+            each = counts | {"Cat": (right, 10)}
+            seen = look(engine, version, each, first=number, days=number, shared=shared)
+
+        assert seen.weak == listed
 
     def test_has_an_answer_for_a_version_that_was_never_examined(
         self, engine: Engine, version: Version

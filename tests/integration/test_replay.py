@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from core.store import (
     class_days,
     flags,
     images,
+    model_days,
     predictions,
     registry,
     rollups,
@@ -38,7 +39,8 @@ from monitor import validation
 from monitor.health import health
 from monitor.judgement import judging
 from monitor.page import MonitorOptions
-from monitor.replay import Replayed, replay
+from monitor.replay import Replayed
+from monitor.replay import replay as replay_days
 from tests.pool import add_predictions, day, drawn_image, register
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
@@ -58,6 +60,7 @@ class Picture:
     label: str
     place: int
     wrong: bool
+    session: str | None = None
 
     @property
     def predicted(self) -> str:
@@ -66,9 +69,20 @@ class Picture:
 
 
 def _pictures(seed: int) -> list[Picture]:
-    """Return a pool in which v1 takes spiders for dogs, and v2 is not quite over it."""
+    """Return a pool in which v1 takes spiders for dogs, and v2 is not quite over it.
+
+    Pools of odd seeds are taken in sessions of three, whose pictures are mistaken together.
+    """
     rng = np.random.default_rng(seed)
     slips = {2: 0.8, 3: 0.8, 4: 0.2, 5: 0.2, 6: 0.2}
+    if seed % 2:
+        return [
+            Picture(number, label, place, wrong, f"{number} {label} {place // 3}")
+            for number in range(1, DAYS + 1)
+            for label in LABELS
+            for share in [slips.get(number, 0.1) if label == "Spider" else 0.1]
+            for place, wrong in enumerate(np.repeat(rng.random(3) < share, 3)[: rng.integers(10)])
+        ]
     return [
         Picture(number, label, place, bool(rng.random() < share))
         for number in range(1, DAYS + 1)
@@ -96,7 +110,9 @@ class World:
     def _image(self, index: int, mislabelled: frozenset[int]) -> Image:
         picture = self.pictures[index]
         label = "Cat" if index in mislabelled else picture.label
-        return drawn_image(Path("x.png"), str(index).encode(), label, day(picture.number), index)
+        name = str(index).encode()
+        drawn = drawn_image(Path("x.png"), name, label, day(picture.number), index)
+        return replace(drawn, session=picture.session)
 
     def examine(self, number: int) -> None:
         """Let one day's exam arrive, as the daily run writes it down."""
@@ -130,7 +146,7 @@ class World:
 
     def replay(self, first: int = 1, last: int = DAYS) -> Replayed:
         """Compute days anew."""
-        return replay(
+        return replay_days(
             self.engine,
             day(first),
             day(last),
@@ -230,6 +246,16 @@ class TestOrder:
             str(day(1)),
         )
         assert checked["low"] <= checked["per_30_days"] <= checked["high"]
+
+    def test_a_change_of_the_bet_is_among_what_is_compared(self, world: World):
+        """A pool in sessions: some days image by image, others session by session."""
+        world.begin(_pictures(1), frozenset())
+        for number in range(1, DAYS + 1):
+            world.examine(number)
+
+        days = world.ask(model_days.from_day, "v1", day(1))
+        assert {each.grouped for each in days} == {False, True}
+        assert any(row.shared for row in world.ask(class_days.of_day, day(2), "v1"))
 
     def test_a_second_replay_finds_nothing_to_change(self, world: World):
         """Whoever is unsure may ask again."""

@@ -2,13 +2,14 @@
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from core.store import class_days, class_state, validations
+from core.store import class_days, class_state, model_days, validations
 from core.store.class_days import ClassDay
 from core.store.class_state import ClassState
 from core.store.database import transaction
@@ -42,6 +43,19 @@ def _counts(seed: int) -> dict[date, list[ClassDay]]:
             rows.append(ClassDay(day(number), "v1", label, n, k, {}, 0.0, 1.0))
         days[day(number)] = rows
     return days
+
+
+def _in_sessions(*, alike_on: int, days: int) -> list[list[ClassDay]]:
+    """Return days of ten images a class; on one day they are two sessions, one all wrong."""
+    return [
+        [
+            ClassDay(day(number), "v1", label, 10, sum(right), {}, 0.0, 1.0, shared)
+            for label in LABELS
+            for right in [(0, 5) if number == alike_on else (5, 4)]
+            for shared in [[[5, k] for k in right] if number == alike_on else []]
+        ]
+        for number in range(1, days + 1)
+    ]
 
 
 def _replay(engine: Engine, rows: list[ClassDay], first: date, held_to: Levels) -> None:
@@ -80,6 +94,28 @@ class TestReplay:
         assert _states(engine) == in_order
         assert any(state.alarm for state in in_order)
         assert any(state.recovered for state in in_order)
+
+    def test_the_bet_of_each_day_is_that_of_the_thirty_days_before_it(
+        self, engine: Engine, version: Version
+    ):
+        """Two alike sessions on day 2 make groups of days 3 to 32, in whatever order days come."""
+        days, held_to = (
+            _in_sessions(alike_on=2, days=36),
+            rules.levels(version, budget=0.3, floor=0.8),
+        )
+        found: list[list[Any]] = []
+        for order in (list(range(36)), [*range(20, 36), *range(1, 20), 0]):
+            for piece in np.array_split(np.array(order), 5):
+                rows = [row for number in piece for row in days[number]]
+                _replay(engine, rows, min(row.day for row in rows), held_to)
+            with transaction(engine) as connection:
+                found.append(model_days.from_day(connection, "v1", day(1)))
+                found.append(class_state.from_day(connection, "v1", day(1)))
+                connection.execute(sa.text("TRUNCATE class_state, class_days, model_days"))
+
+        assert found[:2] == found[2:]
+        grouped = [each.day for each in found[0] if each.grouped]
+        assert grouped == [day(number) for number in range(3, 33)]
 
     def test_replaying_a_day_twice_changes_nothing(self, engine: Engine, version: Version):
         """A day that is run again leaves the same rows."""

@@ -21,7 +21,7 @@ from core.store.traces import Stretch
 from monitor import retraining
 from monitor.diagnosis import label_doubts
 from tests.examined import World
-from tests.pool import FIRST_DAY, day, night_after, register
+from tests.pool import FIRST_DAY, add_pictures, day, night_after, register
 
 PROMOTED = day_bounds(FIRST_DAY)[0]
 SPIDERS_ARE_CATS = {"Spider": "Cat"}
@@ -66,6 +66,23 @@ class TestCause:
 
         assert world.evidence()["cause"] == "model"
         assert [job.labels for job in world.jobs()] == [["Spider"]]
+
+    def test_one_class_is_named_all_over_the_alert(self, engine: Engine, tmp_path: Path):
+        """Spiders were always called dogs; that they are called cats is new, and rarer."""
+        often = {"n": 200, "correct": 150, "confused": {"Dog": 50}}
+        usual = {"n": 200, "correct": 198, "confused": {}}
+        reference: dict[str, dict[str, object]] = {"Cat": usual, "Dog": usual, "Spider": often}
+        world = World(engine, tmp_path, register(engine, tmp_path / "b", reference=reference))
+        for name, n in (("Dog", 6), ("Cat", 4)):
+            folder = tmp_path / f"pool of {name}"
+            add_pictures(engine, folder, day(1), per_label=n, shown_as={"Spider": name})
+        world.examine(1)
+
+        with transaction(engine) as connection:
+            (alert,) = alerts.latest(connection)
+        assert alert.evidence["confused"]["label"] == alert.confused_with == "Cat"
+        assert "Mistaken for Cat (4), Dog (6)." in alert.body
+        assert "Spider is called Cat on 4 of 10 images" in alert.body
 
     def test_the_worst_images_stand_beside_right_ones_of_the_class(self, world: World):
         """Five of them, from the healthy day before."""

@@ -15,6 +15,8 @@ def lines(answer: dict[str, Any]) -> list[str]:
         said += [f"below the floor: {', '.join(answer['weak_list'])}"]
     if answer["pooled"]:
         said += [_pooled_line(answer["pooled"])]
+    if answer["correlation"]:
+        said += [_correlation_line(answer["correlation"])]
     if answer["wish"]:
         said += [_wish_line(answer["wish"], adaptive=answer["adaptive"])]
     said += _fallen_lines(answer["classes"])
@@ -30,12 +32,25 @@ def wanted_lines(needed: list[dict[str, Any]]) -> list[str]:
     return shown + [f"  and {more} more classes"] * bool(more)
 
 
+def retraining_lines(wanted: list[dict[str, Any]]) -> list[str]:
+    """Return what retrainings wait for, as monitor.lacking.wanted gives it."""
+    names = {"train": "training", "test": "gate"}
+    shown = [
+        f"  {row['label']:24} {row['missing']:4} more {names[row['split']]} images, for retraining "
+        f"{row['job']}"
+        for row in wanted[:_MOST]
+    ]
+    more = len(wanted) - len(shown)
+    return shown + [f"  and {more} more classes"] * bool(more)
+
+
 def _class_line(row: dict[str, Any]) -> str:
     accuracy = "no labels" if row["accuracy"] is None else f"{100 * row['accuracy']:5.1f} %"
+    note = f"; {row['note']}" if row["note"] else ""
     return (
         f"  {row['label']:24} {row['state']:11} {row['correct']:3}/{row['n']:<3} {accuracy:>9}  "
         f"reference {100 * row['reference']:4.1f} %  evidence {row['evidence']:.3g} "
-        f"of {row['threshold']:,.0f}  {_noticed(row['days_to_notice'])}"
+        f"of {row['threshold']:,.0f}  {_noticed(row['days_to_notice'])}{note}"
     )
 
 
@@ -52,10 +67,15 @@ def _pooled_line(pooled: dict[str, Any]) -> str:
         f"reference {100 * pooled['reference']:.1f} %  "
         f"evidence {pooled['evidence']:.3g} of {pooled['threshold']:,.0f}"
     )
-    line += "  WORSE" if pooled["since_alarm"] else ""
-    if pooled["one_bet_a_group"]:
-        line += f"\nimages of a session are one bet: correlation {pooled['correlation']:.2f}"
-    return line
+    return line + ("  WORSE" if pooled["since_alarm"] else "")
+
+
+def _correlation_line(correlation: dict[str, Any]) -> str:
+    bets = "one bet" if correlation["one_bet_a_group"] else "a bet each"
+    return (
+        f"images of one session, or nearly alike: intra-class correlation "
+        f"{correlation['estimate']:.2f}, {bets}"
+    )
 
 
 def _wish_line(wish: dict[str, Any], *, adaptive: bool) -> str:

@@ -4,7 +4,7 @@ from core.store.registry import Move
 from core.store.runs import Run
 from dashboard.events import listed
 from dashboard.verdict import plain
-from tests.board import flag, happened, job, moment
+from tests.board import flag, happened, job, moment, notice
 
 
 class TestListed:
@@ -39,6 +39,17 @@ class TestListed:
         late = flag("Dog", since=9)
 
         assert listed(happened(flags=[late]))[0].day == late.raised_on
+
+    def test_an_alert_about_no_class_is_two_events(self):
+        """What concerned all classes explains their charts, too."""
+        events = listed(happened(notices=[notice(resolved=14)]))
+
+        assert [(event.kind, event.day.day) for event in events] == [
+            ("recovery", 14),
+            ("alert", 13),
+        ]
+        assert plain(events[0].title).startswith("Over: v1 as a whole is worse")
+        assert events[1].detail == "Since 2026-03-12, v1 was right on 700 of 900 images."
 
     def test_a_promoted_retraining_names_its_version(self):
         """The reader looks for v2 next."""

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import date
 
 import plotly.graph_objects as go
 import pytest
@@ -48,6 +49,15 @@ class TestMatrix:
         assert figure["data"][0]["z"][0][1] is None
         assert figure["data"][1]["x"] == ["2026-03-09"]
         assert "no fresh labels" in figure["data"][1]["hovertext"][0]
+
+    def test_a_day_without_labels_says_for_how_long(self):
+        """One day may happen; a fortnight is a class that nobody looks after."""
+        silent = reading("Dog", days=[class_day("Dog", 9, 0, 0)])
+        silent = replace(silent, silent={date(2026, 3, 9): 14})
+
+        hover = drawn(overview_of(silent))["data"][1]["hovertext"][0]
+
+        assert hover.endswith("no fresh labels (14 days)")
 
     def test_is_told_apart_by_lightness_at_both_ends(self):
         """Blue and orange are told apart by every kind of colour vision."""

@@ -13,6 +13,7 @@ from tests.board import (
     flag,
     happened,
     later,
+    notice,
     one_class_of,
     overview_of,
     reading,
@@ -114,6 +115,45 @@ class TestOverview:
 
         assert notes[0].endswith("; 1 class without fresh labels.")
 
+    def test_what_concerns_all_classes_is_said_first(self):
+        """Every class may be well by itself while the model as a whole is not."""
+        events = happened(notices=[notice()])
+
+        said = verdict.of_overview(overview_of(reading("Cow"), reading("Dog"), events=events))
+
+        assert said.tone == "bad"
+        assert plain(said.sentence) == (
+            "v1 as a whole is worse since 2026-03-12: 700 of 900 right, reference 90.0 %. "
+            "No single class is flagged"
+        )
+
+    def test_a_weak_class_follows_what_concerns_all(self):
+        """Neither hides the other."""
+        events = happened(flags=[flag("Elephant")], notices=[notice(title="The monitor is late")])
+
+        said = verdict.of_overview(overview_of(weak("Elephant"), reading("Dog"), events=events))
+
+        assert plain(said.sentence).startswith(
+            "The monitor is late. 1 of 2 classes needs attention: Elephant"
+        )
+
+    def test_what_is_over_is_no_longer_said(self):
+        """A resolved alert is an event, and not the verdict."""
+        events = happened(notices=[notice(resolved=14)])
+
+        said = verdict.of_overview(overview_of(reading("Cow"), reading("Dog"), events=events))
+
+        assert (said.tone, plain(said.sentence)) == ("good", "All 2 classes are well")
+
+    def test_a_monitor_that_never_ran_is_said_before_the_first_exam(self):
+        """Otherwise the page asks for an exam, and hides why there was none."""
+        events = happened(notices=[notice(kind="monitor", title="The monitor is late: 9 days")])
+
+        said = verdict.of_overview(overview_of(events=events))
+
+        assert said.tone == "bad"
+        assert plain(said.sentence).startswith("The monitor is late: 9 days. No class has been")
+
     def test_class_names_are_mentions(self):
         """The page links them; nothing else in a sentence came from outside."""
         said = verdict.of_overview(overview_of(weak("<b>"), reading("Dog")))
@@ -154,6 +194,13 @@ class TestOneClass:
 
         assert plain(said.sentence) == "Dog has had no fresh labels for 9 days"
 
+    @pytest.mark.parametrize("standing", ["healthy", "weak"])
+    def test_a_few_days_without_labels_are_noted(self, standing):
+        """Before they make a class doubtful, and when something else is the news."""
+        silent = reading("Dog", standing=standing, flag=None, days_without_labels=3)
+
+        assert "No fresh labels (3 days)." in verdict.of_class(one_class_of(silent)).notes
+
     @pytest.mark.parametrize(
         ("standing", "words"),
         [
@@ -167,6 +214,15 @@ class TestOneClass:
         said = verdict.of_class(one_class_of(reading("Dog", standing=standing)))
 
         assert plain(said.sentence) == words
+
+    def test_what_concerns_all_classes_is_noted(self):
+        """A class cannot be vouched for by answers of another bundle."""
+        events = happened(notices=[notice(kind="model", title="Another model lies there")])
+
+        said = verdict.of_class(one_class_of(reading("Dog"), events=events))
+
+        assert (said.tone, plain(said.sentence)) == ("watch", "Dog is well by itself")
+        assert said.notes[-1] == "Concerns all classes: Another model lies there."
 
     def test_an_alert_that_names_no_class_is_told_without(self):
         """Wrong answers may be spread over many classes."""

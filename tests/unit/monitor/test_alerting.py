@@ -60,6 +60,13 @@ class TestCompose:
         assert alert.confused_with == "Dog"
         assert "Mistaken for Dog (6), Bear (4), Cat (4)." in alert.body
 
+    def test_the_class_with_the_evidence_is_named_before_the_most_frequent(self, facts: Facts):
+        """Dog has always been so; that it is called Cat is news, and the one name told."""
+        alert = compose(replace(facts, mistaken_for="Cat"), now=NOW)
+
+        assert alert.confused_with == "Cat"
+        assert "Mistaken for Cat (4), Dog (6), Bear (4)." in alert.body
+
     def test_many_confusions_are_summed_up(self, facts: Facts):
         """A thousand classes must not make a thousand lines."""
         scattered = _day(2, 10, 0, {f"Other{i}": 1 for i in range(10)})

@@ -56,6 +56,22 @@ class TestCompare:
 
         assert sum(bool(_drifting(found)) for found in days) <= 2
 
+    @pytest.mark.parametrize(("before", "now"), [(FEWEST, FEWEST), (2_000, FEWEST), (900, 4_000)])
+    def test_uncorrected_p_values_are_what_they_say(self, before: int, now: int):
+        """5 % of them below 0.05 where nothing moved, within the 1.5 points that are allowed."""
+        rng = np.random.default_rng(7)
+        found = [
+            each
+            for _ in range(4)
+            for each in class_means.compare(
+                [Normal("past", _sums(rng, 500, before))], _sums(rng, 500, now), ()
+            )
+        ]
+
+        p_values = np.array([each.p_value for each in found])
+        assert p_values.size == 4 * 500 * len(COLUMNS)
+        assert 0.035 <= np.mean(p_values <= 0.05) <= 0.065
+
     def test_is_a_matter_of_seconds(self):
         """22,500 tests, corrected and judged."""
         rng = np.random.default_rng(3)

@@ -30,6 +30,10 @@ def _darker(picture: Image.Image) -> Image.Image:
     return ImageEnhance.Brightness(picture).enhance(0.8)
 
 
+def _brighter(picture: Image.Image) -> Image.Image:
+    return ImageEnhance.Brightness(picture).enhance(1.2)
+
+
 def _drawn(seed: int) -> Image.Image:
     """Return smooth colours under grain of a strength of its own, so that blur has work to do."""
     rng = np.random.default_rng(seed)
@@ -55,10 +59,11 @@ class TestPower:
     """`columns.compare` and the verdict, on 200 pictures against 400."""
 
     @pytest.mark.parametrize(
-        ("fault", "column"), [(_blurred, "sharpness"), (_darker, "brightness")]
+        ("fault", "column"),
+        [(_blurred, "sharpness"), (_darker, "brightness"), (_brighter, "brightness")],
     )
     def test_every_window_with_the_fault_is_found(self, reference: Sample, fault, column: str):
-        """A blur of radius 2, or a fifth of the light gone: by the corrected verdict."""
+        """A blur of radius 2, a fifth less light or a fifth more: by the corrected verdict."""
         faulty, rng = _described(fault, 10_000), np.random.default_rng(1)
 
         found = [column in _drifted(reference, _window(faulty, rng), rng) for _ in range(RUNS)]

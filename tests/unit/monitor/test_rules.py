@@ -1,13 +1,23 @@
 """The detectors' memory from day to day."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
 
-from core.stats.day_bet import Answers
-from core.stats.sequential import RecoveryDetector, SequentialDetector
+from core.stats.day_bet import Answers, group_weights_of
+from core.stats.evidence import (
+    RATIOS,
+    RATIOS_UP,
+    RECOVERY_THRESHOLD,
+    empty_log_m,
+    evidence_of,
+    recovery_step,
+    weights_of,
+)
 from core.store.class_days import ClassDay
+from core.store.model_days import ModelDay
 from core.store.registry import Version
 from monitor.judgement import rules
 from monitor.judgement.rules import Levels, Memory
@@ -52,26 +62,19 @@ def _day(number: int, n: int, correct: int) -> ClassDay:
 class TestNextDay:
     """One day's step of all classes."""
 
-    def test_alarms_are_those_of_the_sequential_detector(self):
-        """The state kept as rows must not drift away from the detector it stands for."""
-        rng = np.random.default_rng(0)
-        days = [(rng.binomial(10, [0.9, 0.6]), np.array([10, 10])) for _ in range(30)]
-        detector = SequentialDetector(LEVELS.reference, threshold=LEVELS.threshold)
+    def test_recovery_is_counted_from_the_alarm_on_and_not_from_before(self):
+        """Forty good days before the alarm close no flag after it."""
+        lived = _live([([10, 10], [10, 10])] * 40 + [([0, 10], [10, 10])] * 2)
+        lived += _live([([0, 10], [10, 10])] + [([10, 10], [10, 10])] * 6)
+        expected, log_m = [False], empty_log_m(1, RATIOS_UP)
+        for _ in range(6):
+            log_m, shown = recovery_step(log_m, [10], [10], LEVELS.recovery[:1])
+            expected.append(bool(shown[0] >= RECOVERY_THRESHOLD))
 
-        lived = _live([(k.tolist(), n.tolist()) for k, n in days])
-
-        expected = [(detector.update(k, n).tolist(), detector.evidence.tolist()) for k, n in days]
-        assert [(alarm, m.evidence.tolist()) for m, alarm, _ in lived] == expected
-
-    def test_recovery_is_that_of_the_recovery_detector_begun_after_the_alarm(self):
-        """The evidence that closes a flag is counted from the flag on, not from before."""
-        lived = _live([([0, 10], [10, 10])] + [([10, 10], [10, 10])] * 6)
-        detector = RecoveryDetector(LEVELS.recovery)
-
-        expected = [bool(detector.update([10, 10], [10, 10])[0]) for _ in range(6)]
-        found = [back[0] for _, _, back in lived[1:]]
+        after = [back[0] for _, _, back in lived[42:]]
         first = expected.index(True)
-        assert (found[: first + 1], any(found[first + 1 :])) == (expected[: first + 1], False)
+        assert (after[: first + 1], any(after[first + 1 :])) == (expected[: first + 1], False)
+        assert not any(back[0] for _, _, back in lived[:42])
 
     def test_a_class_that_never_raised_an_alarm_has_nothing_to_recover_from(self):
         """A healthy class is not reported as recovered every few days."""
@@ -120,6 +123,36 @@ class TestNextDay:
         lived = _live([([10, 10], [10, 10])] * 6, restart_on=0)
 
         assert [any(back[0] for _, _, back in lived), lived[-1][0].armed[0]] == [True, False]
+
+
+class TestForBet:
+    """The day on which images of a session become one bet, or are it no longer."""
+
+    @pytest.mark.parametrize("to_groups", [True, False])
+    def test_no_class_gains_or_loses_evidence(self, to_groups: bool):
+        """The alternatives are weighed otherwise from then on; also for a class without images."""
+        rng = np.random.default_rng(3)
+        before = replace(rules.nothing_remembered(2), log_m=rng.normal(size=(2, len(RATIOS))))
+        total = np.array([10, 0])
+        groups = (np.array([0]), np.array([9]), np.array([10])) if to_groups else None
+        answers = Answers(np.array([9, 0]), total, groups)
+        was = ModelDay(
+            FIRST, "v1", 0, 0, 0.0, not to_groups, *[None] * 2, 0, [], False, 0, [], False
+        )
+
+        after = rules.for_bet(before, answers, was)
+
+        weights = [weights_of(RATIOS), group_weights_of(RATIOS)]
+        old, new = weights if to_groups else weights[::-1]
+        assert evidence_of(after.log_m, new) == pytest.approx(evidence_of(before.log_m, old))
+        assert evidence_of(before.log_m, new) != pytest.approx(evidence_of(before.log_m, old))
+
+    def test_nothing_changes_between_days_of_one_kind(self):
+        """Nor on a version's first day."""
+        memory = rules.nothing_remembered(2)
+        answers = Answers(np.array([9, 0]), np.array([10, 0]))
+
+        assert rules.for_bet(memory, answers, None) is memory
 
 
 class TestChangeDay:

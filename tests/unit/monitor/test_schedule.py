@@ -123,3 +123,25 @@ class TestWatch:
 
         assert not end.is_alive()
         assert [watch.wants_another(), watch.wants_another()] == [True, False]
+
+    def test_f07_a_look_that_is_asked_for_during_another_is_made_after_it(self):
+        """A clock that jumps while a day is examined makes days due that this look knows not."""
+        begun, over = threading.Event(), threading.Event()
+
+        def examine_due() -> list[DayReport]:
+            begun.set()
+            over.wait(5)
+            return []
+
+        scheduler = BackgroundScheduler(timezone=UTC)
+        watch = schedule._Watch(scheduler, examine_due, lease_s=300.0)
+        scheduler.start()
+        watch.soon()
+        assert begun.wait(5)
+        watch.soon()
+        while scheduler.get_job("soon") is not None:
+            time.sleep(0.01)
+        over.set()
+        scheduler.shutdown(wait=True)
+
+        assert [watch.wants_another(), watch.wants_another()] == [True, False]

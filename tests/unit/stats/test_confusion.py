@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.errors import StatisticsError
-from core.stats.confusion import ODDS, confusion_e_values, confusion_levels
+from core.stats.confusion import ODDS, Together, confusion_e_values, confusion_levels
 
 
 class TestConfusionLevels:
@@ -84,3 +86,55 @@ class TestConfusionEValues:
         """Eleven of ten images are a bug upstream."""
         with pytest.raises(StatisticsError, match="exceeds"):
             confusion_e_values([[11]], [10], [0.1])
+
+
+def in_groups(day: list[int], called: list[int], total: list[int]) -> Together:
+    """Return groups of images, for one other class."""
+    return Together(np.array(day), np.array([called]), np.array(total))
+
+
+class TestTogether:
+    """Images that are one bet a group."""
+
+    def test_a_group_is_the_mean_of_its_images_bets(self):
+        """By hand: five of ten called so, in one burst."""
+        odds = np.array(ODDS) * 0.1 / 0.9
+        raised = odds / (1 + odds)
+        expected = np.mean(0.5 * raised / 0.1 + 0.5 * (1 - raised) / 0.9)
+
+        found = confusion_e_values([[5]], [10], [0.1], in_groups([0], [5], [10]))
+
+        assert found[0] == pytest.approx(expected)
+
+    @given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=1, max_size=12))
+    def test_groups_of_one_are_images(self, images: list[tuple[int, bool]]):
+        """The two bets are one where nothing belongs together."""
+        day, hit = [each for each, _ in images], [int(called) for _, called in images]
+        called, total = np.bincount(day, hit, 3), np.bincount(day, minlength=3)
+
+        alone = confusion_e_values([called], total, [0.1])
+        found = confusion_e_values([called], total, [0.1], in_groups(day, hit, [1] * len(day)))
+
+        assert found == pytest.approx(alone)
+
+    def test_f28_is_an_e_value_where_images_are_alike(self):
+        """F28: a week of bursts of ten, correlated 0.3, at the level itself: 20 in one of 20."""
+        rng, week = np.random.default_rng(2), np.arange(7)
+        share = rng.beta(0.1 * 7 / 3, 0.9 * 7 / 3, (4_000, 7))
+        called, total, level = rng.binomial(10, share), np.full(7, 10), np.full(4_000, 0.1)
+
+        by_group = confusion_e_values(called, total, level, Together(week, called, total))
+        by_image = confusion_e_values(called, total, level)
+
+        assert np.mean(by_group >= 20) <= 0.05 < np.mean(by_image >= 20)
+
+    @pytest.mark.parametrize(
+        ("day", "called", "total"),
+        [([1], [1], [2]), ([0], [3], [2]), ([0], [1], [11]), ([0], [0], [0])],
+    )
+    def test_refuses_groups_that_do_not_fit(
+        self, day: list[int], called: list[int], total: list[int]
+    ):
+        """Of another day, of more images than there were, or of none."""
+        with pytest.raises(StatisticsError):
+            confusion_e_values([[2]], [10], [0.1], in_groups(day, called, total))

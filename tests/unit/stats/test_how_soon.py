@@ -6,21 +6,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import StatisticsError
-from core.stats.evidence import alarm_threshold
+from core.stats.evidence import alarm_threshold, empty_log_m, step
 from core.stats.how_soon import DROPS, days_to_notice, labels_for_wish
-from core.stats.sequential import SequentialDetector
 
 C15, C1000 = alarm_threshold(15, 0.24), alarm_threshold(1000, 0.24)
 
 
 def simulated_median(reference, accuracy, drop, labels, threshold):
-    """Return the median days to notice of 1,000 detectors, after 30 healthy days."""
+    """Return the median days to notice of 1,000 classes, after 30 healthy days."""
     rng, runs = np.random.default_rng(61), 1000
-    detector = SequentialDetector(np.full(runs, reference), threshold=threshold)
+    log_m, null = empty_log_m(runs), np.full(runs, reference)
     total, first = np.full(runs, labels), np.full(runs, math.inf)
     for day in range(-29, 100):
         p = accuracy if day <= 0 else accuracy - drop
-        spoke = detector.update(rng.binomial(labels, p, runs), total)
+        log_m, evidence = step(log_m, rng.binomial(labels, p, runs), total, null)
+        spoke = evidence >= threshold
+        log_m[spoke] = -np.inf
         first = np.where(spoke & (day > 0), np.minimum(first, day), first)
     return float(np.quantile(first, 0.5, method="lower"))
 

@@ -3,66 +3,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from scipy.special import rel_entr
 
 from core.errors import StatisticsError
 from core.stats.twosample import (
     benjamini_hochberg,
     chi_squared,
     kolmogorov_smirnov,
-    population_stability_index,
     shift_of_shares,
 )
 
 histograms = st.integers(2, 8).flatmap(
     lambda bins: st.tuples(*[st.lists(st.integers(0, 90), min_size=bins, max_size=bins)] * 2)
 )
-
-
-class TestPopulationStabilityIndex:
-    """PSI of two histograms."""
-
-    def test_is_zero_for_the_same_mix_at_twice_the_traffic(self):
-        """More traffic with the same class mix is no drift."""
-        counts = np.array([700, 200, 100])
-
-        assert population_stability_index(counts, 2 * counts, pseudocount=0) == 0.0
-
-    def test_agrees_with_scipy(self):
-        """PSI is the Kullback-Leibler divergence taken both ways and added."""
-        p, q = np.array([50, 30, 20]), np.array([20, 30, 50])
-        expected = (rel_entr(p, q) + rel_entr(q, p)).sum() / 100
-
-        assert population_stability_index(p, q, pseudocount=0) == pytest.approx(expected)
-
-    def test_stays_finite_with_an_empty_bin(self):
-        """A class nobody sent today is no infinite drift, unless one asks for that."""
-        assert population_stability_index([5, 5], [10, 0]) < np.inf
-        assert population_stability_index([5, 5], [10, 0], pseudocount=0) == np.inf
-
-    @given(histograms.filter(lambda pair: all(map(any, pair))))
-    def test_is_symmetric_and_never_negative(self, pair):
-        """Which of the two is called reference must not matter."""
-        there, back = population_stability_index(*pair), population_stability_index(*pair[::-1])
-
-        assert there == pytest.approx(back)
-        assert there >= 0
-
-    def test_refuses_an_empty_histogram(self):
-        """A day without traffic has no shares, and is not silently 'no drift'."""
-        with pytest.raises(StatisticsError, match="without observations"):
-            population_stability_index(np.array([5, 5]), np.array([0, 0]))
-
-    def test_refuses_other_bins(self):
-        """Counts over other edges cannot be compared."""
-        with pytest.raises(StatisticsError, match="differ in shape"):
-            population_stability_index([5, 5], [5, 5, 5])
-
-    @pytest.mark.parametrize("pseudocount", [-1.0, np.nan])
-    def test_refuses_a_pseudocount_below_zero(self, pseudocount):
-        """It could make a share negative."""
-        with pytest.raises(StatisticsError, match="pseudocount"):
-            population_stability_index([5, 5], [5, 5], pseudocount=pseudocount)
 
 
 class TestKolmogorovSmirnov:

@@ -9,7 +9,7 @@ from core.stats.weak_list import (
     EPOCH_DAYS,
     e_benjamini_hochberg,
     e_values,
-    epoch_begins,
+    epoch_of,
     weak_list,
 )
 
@@ -60,7 +60,7 @@ class TestEpoch:
 
     def test_begins_every_thirty_days(self):
         """Counted from the version's first day."""
-        assert [day for day in range(61) if epoch_begins(day)] == [0, 30, 60]
+        assert [epoch_of(day) for day in (0, 29, 30, 59, 60)] == [0, 0, 30, 30, 60]
 
     def test_lists_a_false_class_in_one_of_twenty_at_most(self):
         """All classes at the floor itself: whatever is on the list is there by chance."""
