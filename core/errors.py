@@ -21,6 +21,7 @@ WeakspotError
 │   ├── SchemaError       the database's migrations are not those of this code
 │   └── StaleRunError     another holder has taken this run over; write refused
 ├── StatisticsError       a statistic was asked of data that cannot give it
+├── TrackingError         MLflow is away, or refuses what it is told
 └── DeliveryError         an alert could not be handed to its channel
 """
 
@@ -120,6 +121,10 @@ class StaleRunError(StoreError):
 
 class StatisticsError(WeakspotError):
     """A statistic was asked of data that cannot give it."""
+
+
+class TrackingError(WeakspotError):
+    """MLflow is away, or refuses what it is told."""
 
 
 class DeliveryError(WeakspotError):

@@ -13,13 +13,13 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from core import telling
-from core.errors import NotFoundError, StoreAwayError, UsageError
+from core.errors import NotFoundError, UsageError
 from core.store import alerts, outbox
 from core.store.alert_states import Deed, State
 from core.store.alerts import Kind
 from core.store.database import transaction
 from core.telling import News
-from service.door.auth import caller_of, needs
+from service.door.auth import needs, signature_of
 from service.problems import responses
 from service.rooms import Rooms
 from service.routes import InRooms, Name
@@ -43,7 +43,8 @@ class ShownAlert(BaseModel):
         examples=["change"],
         description="All but `change` are about no class: `monitor` about the monitor itself, "
         "`runtime` about other answers for frozen images, `model` about an unregistered bundle, "
-        "`pooled` about all classes together, which answer worse than they did.",
+        "`pooled` about all classes together, which answer worse than they did, `rolled back` "
+        "about a promoted version that proved worse than the one before it.",
     )
     state: State = Field(examples=["acknowledged"])
     at: datetime = Field(description="When it was raised.")
@@ -106,7 +107,7 @@ def list_alerts(
 ) -> AlertList:
     """List the alerts, the newest first; follow `next` until it is null."""
     before = _read(cursor) if cursor is not None else None
-    _require_store(rooms)
+    rooms.require_store()
     with transaction(rooms.engine) as connection:
         # One more than asked for says whether there is another page.
         found = alerts.latest(connection, limit + 1, label=label, state=state, before=before)
@@ -126,7 +127,7 @@ def get_alert(
     rooms: InRooms,
 ) -> ShownAlert:
     """Show one alert."""
-    _require_store(rooms)
+    rooms.require_store()
     with transaction(rooms.engine) as connection:
         found = alerts.get(connection, id)
     if found is None:
@@ -171,9 +172,8 @@ def resolve_alert(
 def _move(
     request: Request, rooms: Rooms, alert: int, deed: Deed, sleep: timedelta | None = None
 ) -> ShownAlert:
-    caller, now = caller_of(request), rooms.clock.now()
-    by = "http" if caller == "local" else f"key:{caller}"
-    _require_store(rooms)
+    by, now = signature_of(request), rooms.clock.now()
+    rooms.require_store()
     with transaction(rooms.engine) as connection:
         moved = alerts.move(
             connection, alert, deed, by=by, now=now, until=now + sleep if sleep else None
@@ -181,12 +181,6 @@ def _move(
         if moved.state == "resolved":
             telling.tell(connection, [News("resolved", moved)], now=now)
     return ShownAlert.model_validate(moved)
-
-
-def _require_store(rooms: Rooms) -> None:
-    # Postgres that is known to be away is not waited for: every waiting request holds a thread.
-    if rooms.store.away:
-        raise StoreAwayError(rooms.store.away)
 
 
 def _write(number: int) -> str:

@@ -18,7 +18,7 @@ from core.errors import SchemaError, StoreError
 from core.settings import HomeSettings, ServiceSettings
 from core.stopping import stopping_on_signals
 from core.store.database import open_database
-from service import alerts, class_health, docs_page, furnishing, problems
+from service import alerts, class_health, docs_page, furnishing, jobs, models, problems
 from service.allocator import keep_small_blocks
 from service.door import auth
 from service.door.http_protocol import Bounds
@@ -113,6 +113,8 @@ def create_app(
     app.include_router(router)
     app.include_router(alerts.router)
     app.include_router(class_health.router)
+    app.include_router(jobs.router)
+    app.include_router(models.router)
     app.include_router(oip.router)
     app.include_router(oip.infer_router(max_request_bytes=settings.max_request_bytes))
     problems.install(app)

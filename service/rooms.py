@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from core.clock import Clock
+from core.errors import StoreAwayError
 from service.door.bodies import BodyBudget
 from service.door.keyring import Keyring
 from service.log.idempotency import Idempotency
@@ -72,6 +73,17 @@ class Rooms:
     self_check: SelfCheck | None
     metrics: Metrics
     link: EngineLink | None = None
+
+    def require_store(self) -> None:
+        """Refuse what needs Postgres while it is known to be away.
+
+        It is not waited for: every waiting request holds a thread.
+
+        Raises:
+            StoreAwayError: It is.
+        """
+        if self.store.away:
+            raise StoreAwayError(self.store.away)
 
     def open(self) -> None:
         """Start every thread; what serves is loaded before this returns, if it can be."""

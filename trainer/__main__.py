@@ -1,7 +1,9 @@
 """The worker as a program: `weakspot worker`, or `python -m trainer`.
 
-Torch is loaded with the first job, or after a while without one: a worker starts quickly, and
-does not take the processor from the programs that start beside it.
+It takes retrainings and trainings, or those of one kind alone: with a worker for each kind, no
+long group of trainings stands before an alert's retraining. Torch is loaded with the first job, or
+after a while without one: a worker starts quickly, and does not take the processor from the
+programs that start beside it.
 """
 
 from __future__ import annotations
@@ -11,31 +13,35 @@ import os
 import socket
 import sys
 import threading
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core import logs
 from core.clock import Clock, open_clock
-from core.errors import WeakspotError
+from core.errors import UsageError, WeakspotError
 from core.settings import HomeSettings, TrainerSettings
 from core.stopping import stopping_on_signals
-from core.store.database import open_database
-from core.store.jobs import Job
+from core.store import jobs, registry
+from core.store.database import open_database, transaction
+from core.store.jobs import RETRAIN, TRAIN, Job
 from trainer.lease import Progress
-from trainer.worker import Worker
+from trainer.mlflow_mirror import mirroring
+from trainer.tensorboard_log import recorded
+from trainer.worker import Work, Worker
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from trainer.config import RetrainOptions
+    from trainer.config import RetrainOptions, RunConfig
+    from trainer.passes import OnEpoch
     from trainer.pipeline import RetrainOutcome
 
 logger = logging.getLogger(__name__)
 
 
 def run(home: HomeSettings, settings: TrainerSettings) -> None:
-    """Carry out retrainings until SIGTERM or Ctrl-C; a job under way then is put back.
+    """Carry out jobs until SIGTERM or Ctrl-C; a job under way then is put back.
 
     Args:
         home: Where things are, and how to log.
@@ -43,6 +49,7 @@ def run(home: HomeSettings, settings: TrainerSettings) -> None:
 
     Raises:
         StoreError: Postgres cannot be reached at the start.
+        UsageError: A mirror or a log is wanted whose package is not installed.
     """
     logs.configure(home.log_level, home.log_format)
     stop = threading.Event()
@@ -56,10 +63,11 @@ def run(home: HomeSettings, settings: TrainerSettings) -> None:
             runs=home.runs.absolute(),
             clock=open_clock(home.clock_file),
             name=f"{socket.gethostname()}/{os.getpid()}",
-            retrain=_retrain,
+            work=_work(home, settings),
             warm_up=_load_torch,
         )
-        worker.run_forever(stop, settings.poll_s)
+        with mirroring(engine, home.mlflow_uri):
+            worker.run_forever(stop, settings.poll_s)
 
 
 def options_from(settings: TrainerSettings) -> RetrainOptions:
@@ -69,6 +77,28 @@ def options_from(settings: TrainerSettings) -> RetrainOptions:
     chosen = settings.model_dump()
     names = [field.name for field in fields(RetrainOptions)]
     return RetrainOptions(**{name: chosen[name] for name in names if name in chosen})
+
+
+def config_from(payload: dict[str, Any], *, device: str = "auto") -> RunConfig:
+    """Return the run that a job's payload describes.
+
+    Args:
+        payload: The fields of a run by name, as JSON.
+        device: Where this worker trains what leaves it open.
+
+    Raises:
+        UsageError: It has a name that no run has, or a value that is out of bounds.
+    """
+    from trainer.config import RunConfig
+
+    known = {each.name for each in fields(RunConfig)}
+    unknown = sorted(payload.keys() - known)
+    if unknown:
+        raise UsageError(f"a run has no {unknown[0]!r}; see: weakspot train --help")
+    values: dict[str, Any] = {name: _without_lists(value) for name, value in payload.items()}
+    if values.get("device", "auto") == "auto":
+        values["device"] = device
+    return RunConfig(**values)
 
 
 def main() -> int:
@@ -82,13 +112,36 @@ def main() -> int:
     return 0
 
 
+def _work(home: HomeSettings, settings: TrainerSettings) -> dict[str, Work]:
+    """Return what this worker does, by kind of job, with a log of each where that is wanted."""
+    taken = {kind: each for kind, each in _WORK.items() if settings.jobs in {"all", kind}}
+    if not settings.tensorboard:
+        return taken
+    return {kind: recorded(each, home.tensorboard) for kind, each in taken.items()}
+
+
+def _without_lists(value: Any) -> Any:
+    # JSON knows no tuples.
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _load_torch() -> None:
     from trainer import pipeline
 
     logger.debug("%s is loaded", pipeline.__name__)
 
 
-def _retrain(  # noqa: PLR0913 - trainer.worker.Retrain has it so
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """What a training came to, as the worker writes it down."""
+
+    challenger: str
+    result: dict[str, Any]
+    status: jobs.Outcome = "trained"
+    promote: None = None
+
+
+def _retrain(  # noqa: PLR0913 - trainer.worker.Work has it so
     engine: Engine,
     job: Job,
     *,
@@ -97,6 +150,7 @@ def _retrain(  # noqa: PLR0913 - trainer.worker.Retrain has it so
     runs: Path,
     clock: Clock,
     on_progress: Progress | None,
+    on_epoch: OnEpoch | None,
 ) -> RetrainOutcome:
     """Call the pipeline with the owner's settings, loading it now at the latest."""
     from trainer import pipeline
@@ -109,7 +163,51 @@ def _retrain(  # noqa: PLR0913 - trainer.worker.Retrain has it so
         runs=runs,
         clock=clock,
         on_progress=on_progress,
+        on_epoch=on_epoch,
     )
+
+
+def _train(  # noqa: PLR0913 - trainer.worker.Work has it so
+    engine: Engine,
+    job: Job,
+    *,
+    options: TrainerSettings,
+    bundles: Path,
+    runs: Path,
+    clock: Clock,
+    on_progress: Progress | None,
+    on_epoch: OnEpoch | None,
+) -> _Trained:
+    """Train as the job's configuration says."""
+    from trainer import pipeline
+
+    if (before := _made_before(engine, job)) is not None:
+        return before
+    made = pipeline.train(
+        engine,
+        config_from(job.payload, device=options.device),
+        bundles=bundles,
+        runs=runs,
+        clock=clock,
+        on_progress=on_progress,
+        on_epoch=on_epoch,
+        job=job,
+    )
+    result = {"metrics": made.metrics, "seconds": round(made.seconds, 1), "promoted": made.promoted}
+    return _Trained(made.version, result)
+
+
+def _made_before(engine: Engine, job: Job) -> _Trained | None:
+    """Return what an earlier try has registered before its worker died; None without one."""
+    with transaction(engine) as connection:
+        # Without a champion it was to become the first one, and is made again.
+        if job.challenger is None or registry.champion(connection) is None:
+            return None
+        version = registry.get(connection, job.challenger)
+    return _Trained(version.version, {"metrics": version.metrics, "promoted": False})
+
+
+_WORK: dict[str, Work] = {RETRAIN: _retrain, TRAIN: _train}
 
 
 if __name__ == "__main__":

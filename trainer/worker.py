@@ -1,10 +1,11 @@
-"""The worker: takes the retrainings that wait, one at a time, and writes down how each ended.
+"""The worker: takes the jobs that wait, one at a time, and writes down how each ended.
 
 A job is held under a lease (trainer.lease). Who loses a job to another worker stops and writes
-nothing; who is told to stop puts it back. What fails leaves the champion as it is.
+nothing; who is told to stop puts it back; one that was cancelled ends at its next report. What
+fails leaves the champion as it is.
 
-The worker knows nothing about networks: `retrain` is handed in, or trainer.pipeline's is loaded
-with the first job, so that a worker without work stays small.
+The worker knows nothing about networks: what a job of each kind comes to is handed in, and may
+load torch with the first job, so that a worker without work stays small.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,15 +22,15 @@ from core.clock import Clock
 from core.errors import ConflictError, StaleRunError, StoreError, WeakspotError
 from core.store import jobs
 from core.store.database import transaction
-from core.store.jobs import Job, Outcome
-from trainer.lease import Lease, Progress, StoppedError
+from core.store.jobs import Job
+from trainer.lease import JobCancelledError, Lease, Progress, StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Connection, Engine
 
-    from trainer.pipeline import RetrainOutcome
+    from trainer.passes import OnEpoch
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +41,32 @@ _PATIENCE_S = 60.0
 _RETRY_S = 1.0
 
 
-class Retrain(Protocol):
-    """What a job comes to: `trainer.pipeline.retrain`, or anything that is called like it."""
+class Outcome(Protocol):
+    """What a job came to."""
+
+    @property
+    def status(self) -> jobs.Outcome:
+        """How the job ends."""
+        ...
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """All numbers, as JSON."""
+        ...
+
+    @property
+    def challenger(self) -> str | None:
+        """The version it made."""
+        ...
+
+    @property
+    def promote(self) -> Callable[..., None] | None:
+        """Moves the champion, in the transaction that ends the job."""
+        ...
+
+
+class Work(Protocol):
+    """What a job of one kind comes to: called as trainer.pipeline.retrain is."""
 
     def __call__(  # noqa: PLR0913 - as trainer.pipeline.retrain has it
         self,
@@ -53,8 +78,9 @@ class Retrain(Protocol):
         runs: Path,
         clock: Clock,
         on_progress: Progress | None,
-    ) -> RetrainOutcome:
-        """Retrain, examine and perhaps promote; whatever `on_progress` raises ends it."""
+        on_epoch: OnEpoch | None,
+    ) -> Outcome:
+        """Do it; whatever `on_progress` and `on_epoch` raise ends it."""
         ...
 
 
@@ -62,7 +88,7 @@ class Retrain(Protocol):
 class _Ending:
     """How a job ended, as it is written down."""
 
-    status: Outcome
+    status: jobs.Outcome
     result: dict[str, Any]
     challenger: str | None = None
     promote: Callable[..., None] | None = None
@@ -70,18 +96,18 @@ class _Ending:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """Carries out retrainings.
+    """Carries out jobs.
 
     Attributes:
         engine: The database.
-        options: Handed to `retrain` as they are: `trainer.pipeline.RetrainOptions`.
+        options: Handed to the work as they are.
         lease_s: A job whose worker is silent for so long is free.
         max_attempts: Tries of one job before it has failed.
         bundles: Folder of all bundles.
         runs: Folder of runs, and of kept features.
         clock: Says what "now" is.
         name: Stands in the job as its worker.
-        retrain: What a job comes to; None for trainer.pipeline's.
+        work: What a job comes to, by kind; jobs of other kinds are left to other workers.
         warm_up: Called once, when there has been no job for a while; None for nothing.
     """
 
@@ -93,7 +119,7 @@ class Worker:
     runs: Path
     clock: Clock
     name: str
-    retrain: Retrain | None = None
+    work: Mapping[str, Work]
     warm_up: Callable[[], object] | None = None
 
     def run_forever(self, stop: threading.Event, poll_s: float) -> None:
@@ -106,7 +132,7 @@ class Worker:
             stop: Set it to end the worker.
             poll_s: How often to look for a job.
         """
-        logger.info("waiting for retrainings", extra={"worker": self.name})
+        logger.info("waiting for jobs", extra={"worker": self.name, "kinds": " ".join(self.work)})
         warm_up, idle_since, away = self.warm_up, time.monotonic(), False
         while not stop.is_set():
             try:
@@ -123,7 +149,7 @@ class Worker:
             stop.wait(poll_s)
 
     def run_once(self, stop: threading.Event | None = None) -> bool:
-        """Carry out the job that has waited longest; say whether there was one.
+        """Carry out the next job; say whether there was one.
 
         Args:
             stop: When it is set, the job is put back at its next report of progress.
@@ -138,18 +164,19 @@ class Worker:
                 now=self.clock.now(),
                 lease_s=self.lease_s,
                 max_attempts=self.max_attempts,
+                kinds=list(self.work),
             )
         if job is None:
             return False
-        logger.info("job %d: retraining for %s", job.id, ", ".join(job.labels))
+        logger.info("job %d: %s, try %d: %s", job.id, job.kind, job.attempts, job.reason)
         stop = stop or threading.Event()
         try:
             self._conclude(job, self._carry_out(job, stop), stop)
-        except StoppedError:
-            self._give_back(job)
+        except StoppedError as error:
+            self._give_back(job, str(error))
         except (KeyboardInterrupt, SystemExit):
             # While it fits, Lightning answers SIGTERM beside the program's own handler.
-            self._give_back(job)
+            self._give_back(job, "interrupted")
             if not stop.is_set():
                 raise
         except StaleRunError as error:
@@ -160,7 +187,7 @@ class Worker:
         """Return how the job ended, or the error for which it is worth another try."""
         try:
             with Lease(self.engine, job, self.clock, self.lease_s, stop) as lease:
-                outcome = (self.retrain or _pipeline())(
+                outcome = self.work[job.kind](
                     self.engine,
                     job,
                     options=self.options,
@@ -168,9 +195,12 @@ class Worker:
                     runs=self.runs,
                     clock=self.clock,
                     on_progress=lease.on_progress,
+                    on_epoch=lease.on_epoch,
                 )
         except (StoppedError, StaleRunError):
             raise
+        except JobCancelledError as error:
+            return _cancelled(str(error))
         except StoreError as error:
             return error if job.attempts < self.max_attempts else _failed(error)
         except WeakspotError as error:
@@ -198,7 +228,7 @@ class Worker:
                 raise
             except ConflictError as error:
                 logger.error("job %d failed: %s", job.id, error)  # noqa: TRY400 - it says it all
-                ending = _failed(error)
+                ending = _failed(error, ending)
             except StoreError:
                 if stop.wait(_RETRY_S) or time.monotonic() > deadline:
                     raise
@@ -208,10 +238,16 @@ class Worker:
             logger.info("job %d: %s", job.id, ending.status)
 
     def _write(self, connection: Connection, job: Job, ending: _Ending | StoreError) -> None:
-        if isinstance(ending, StoreError):
-            jobs.give_back(connection, job, counted=True)
-            return
         now = self.clock.now()
+        if isinstance(ending, StoreError):
+            jobs.give_back(connection, job, now=now, why=str(ending), counted=True)
+            return
+        by = jobs.require_fence(connection, job)
+        if by is not None and ending.status != "cancelled":
+            # Whoever cancelled it wants no new champion, however near it was.
+            ending = replace(
+                _cancelled(f"cancelled by {by} at its end"), challenger=ending.challenger
+            )
         if ending.promote is not None:
             # With the job's end or not at all: a promoted challenger has no job left to run again.
             ending.promote(connection, now=now)
@@ -224,22 +260,25 @@ class Worker:
             challenger=ending.challenger,
         )
 
-    def _give_back(self, job: Job) -> None:
+    def _give_back(self, job: Job, why: str) -> None:
         with transaction(self.engine) as connection:
-            given = jobs.give_back(connection, job)
+            given = jobs.give_back(connection, job, now=self.clock.now(), why=why)
         logger.info("job %d: %s", job.id, "put back" if given else "another worker has it")
 
 
-def _pipeline() -> Retrain:
-    """Load trainer.pipeline, and torch with it."""
-    from trainer import pipeline
-
-    return pipeline.retrain
+def _cancelled(why: str) -> _Ending:
+    return _Ending(status="cancelled", result={"error": why})
 
 
-def _failed(error: Exception) -> _Ending:
+def _failed(error: Exception, after: _Ending | StoreError | None = None) -> _Ending:
+    """Return the end of a job that failed, with the numbers it had come to."""
     kind = "" if isinstance(error, WeakspotError) else f"{type(error).__name__}: "
-    return _Ending(status="failed", result={"error": f"{kind}{error}".rstrip(": ")})
+    known = after if isinstance(after, _Ending) else _Ending(status="failed", result={})
+    return _Ending(
+        status="failed",
+        result=known.result | {"error": f"{kind}{error}".rstrip(": ")},
+        challenger=known.challenger,
+    )
 
 
 def _as_json(result: dict[str, Any]) -> dict[str, Any]:

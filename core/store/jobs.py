@@ -1,301 +1,303 @@
-"""The retrainings asked for, and what became of each.
+"""The queue of jobs: what programs and people ask of it.
 
-A worker claims the job that has waited longest, under a lease that it renews by heartbeats. When a
-worker falls silent its job is free again; the fence, which grows with each claim, refuses whatever
-the silent one writes later. At most one job of a kind is queued or running.
+Of one cause at most one job is queued or running. What a worker does with the queue is in
+core.store.job_leases, the table in core.store.job_rows; all of it can be had from here.
 """
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Literal
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, exc
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlmodel import Field, SQLModel, col
+from sqlmodel import col
 
-from core.errors import NotFoundError, StaleRunError
+from core.errors import ConflictError, UsageError
+from core.store import audit
+from core.store.job_leases import (
+    claim_oldest,
+    finish,
+    give_back,
+    heartbeat,
+    note_challenger,
+    require_fence,
+)
+from core.store.job_rows import (
+    BY_ALERT,
+    BY_HAND,
+    IN_FLIGHT,
+    JOBS,
+    KINDS,
+    RETRAIN,
+    RETRAININGS,
+    TRAIN,
+    Job,
+    JobRow,
+    Outcome,
+    Status,
+    get,
+    in_flight,
+    last_for_label,
+    latest,
+)
 
-RETRAIN = "retrain"
-
-Status = Literal["queued", "running", "promoted", "refused", "more images", "failed"]
-Outcome = Literal["promoted", "refused", "more images", "failed"]
-
-_TIMESTAMP: Any = sa.DateTime(timezone=True)
-_JSON: Any = JSONB
-_IN_FLIGHT = "status IN ('queued', 'running')"
-
-
-class JobRow(SQLModel, table=True):
-    """One retraining asked for."""
-
-    __tablename__ = "jobs"  # pyright: ignore[reportAssignmentType]
-    __table_args__ = (
-        sa.CheckConstraint(
-            "status IN ('queued', 'running', 'promoted', 'refused', 'more images', 'failed')"
-        ),
-        sa.Index("jobs_one_in_flight", "kind", unique=True, postgresql_where=sa.text(_IN_FLIGHT)),
-    )
-
-    id: int | None = Field(default=None, sa_column=sa.Column(sa.BigInteger, primary_key=True))
-    kind: str
-    labels: list[str] = Field(sa_type=_JSON)
-    flag: int | None = Field(default=None, foreign_key="flags.id", sa_type=sa.BigInteger)
-    reason: str
-    requested_by: str
-    requested_at: datetime = Field(sa_type=_TIMESTAMP)
-    status: str
-    worker: str | None = None
-    fence: int = Field(sa_type=sa.BigInteger)
-    attempts: int
-    lease_until: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
-    started_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
-    finished_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
-    progress: dict[str, Any] = Field(sa_type=_JSON)
-    parent: str | None = Field(default=None, foreign_key="versions.version")
-    challenger: str | None = Field(default=None, foreign_key="versions.version")
-    result: dict[str, Any] | None = Field(default=None, sa_type=_JSON)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One retraining.
-
-    Attributes:
-        id: Its number.
-        kind: `retrain`.
-        labels: The weak classes it is aimed at.
-        flag: The flag that asked for it; None when a person did.
-        reason: Why, in words.
-        requested_by: `monitor`, or a person's name.
-        requested_at: When.
-        status: `queued`, `running`, or how it ended.
-        worker: Who claimed it last.
-        fence: Grows with each claim.
-        attempts: How often it was claimed.
-        lease_until: When it is free again unless its worker is heard of.
-        started_at: When it was claimed first.
-        finished_at: When it ended.
-        progress: `{"stage", "done", "total"}`, as far as it has come.
-        parent: The champion it started from.
-        challenger: The version it made; None before there is one.
-        result: The gate's numbers, or why it failed.
-    """
-
-    id: int
-    kind: str
-    labels: list[str]
-    flag: int | None
-    reason: str
-    requested_by: str
-    requested_at: datetime
-    status: Status
-    worker: str | None
-    fence: int
-    attempts: int
-    lease_until: datetime | None
-    started_at: datetime | None
-    finished_at: datetime | None
-    progress: dict[str, Any]
-    parent: str | None
-    challenger: str | None
-    result: dict[str, Any] | None
-
+__all__ = [
+    "KINDS",
+    "RETRAIN",
+    "TRAIN",
+    "Job",
+    "Outcome",
+    "Status",
+    "cancel",
+    "claim_oldest",
+    "enqueue",
+    "enqueue_group",
+    "find",
+    "finish",
+    "get",
+    "give_back",
+    "heartbeat",
+    "in_flight",
+    "last_for_label",
+    "latest",
+    "note_challenger",
+    "passed_gate",
+    "require_fence",
+    "retry",
+]
 
 # The unique index lets one of two requests at once win; the other finds that one's job.
 _ENQUEUE = sa.text(f"""
     INSERT INTO jobs (kind, labels, flag, reason, requested_by, requested_at, status, fence,
-                      attempts, progress)
-    VALUES (:kind, :labels, :flag, :reason, :by, :now, 'queued', 0, 0, '{{}}')
-        ON CONFLICT (kind) WHERE {_IN_FLIGHT} DO NOTHING
+                      attempts, progress, cause, priority, group_id, payload, tries)
+    VALUES (:kind, :labels, :flag, :reason, :by, :now, 'queued', 0, 0, '{{}}', :cause, :priority,
+            :group_id, :payload, '[]')
+        ON CONFLICT (cause) WHERE {IN_FLIGHT} DO NOTHING
  RETURNING id
-""").bindparams(sa.bindparam("labels", type_=JSONB))  # noqa: S608 - no value is spliced in
+""").bindparams(  # noqa: S608 - no value is spliced in
+    sa.bindparam("labels", type_=JSONB), sa.bindparam("payload", type_=JSONB)
+)
 
-# SKIP LOCKED lets two workers claim side by side without waiting for each other.
-_CLAIM_OLDEST = sa.text("""
+# A job whose worker is silent has nobody left to hear of it.
+_CANCEL = sa.text("""
     UPDATE jobs
-       SET status = 'running', worker = :worker, fence = fence + 1, attempts = attempts + 1,
-           started_at = coalesce(started_at, :now), lease_until = :until, progress = '{}'
-     WHERE id = (SELECT id
-                   FROM jobs
-                  WHERE (status = 'queued' OR (status = 'running' AND lease_until < :now))
-                    AND attempts < :max_attempts
-                  ORDER BY requested_at, id
-                  LIMIT 1
-                    FOR UPDATE SKIP LOCKED)
- RETURNING id
+       SET cancelled_by = coalesce(cancelled_by, :by),
+           status = CASE WHEN status = 'queued' OR lease_until < :now THEN 'cancelled'
+                         ELSE status END,
+           finished_at = CASE WHEN status = 'queued' OR lease_until < :now THEN :now END,
+           result = CASE WHEN status = 'queued' OR lease_until < :now
+                         THEN jsonb_build_object('error', 'cancelled by ' || CAST(:by AS text)) END
+     WHERE id = :id AND status IN ('queued', 'running')
 """)
 
-# A job that may not be tried again, though nobody works on it: its workers fell silent, or it was
-# put back and the owner has lowered the number of tries. Left there, it would keep out all others.
-_GIVE_UP = sa.text("""
+_RETRY = sa.text("""
     UPDATE jobs
-       SET status = 'failed', finished_at = :now, lease_until = NULL,
-           result = jsonb_build_object(
-               'error', 'given up after ' || attempts || ' tries: '
-                        || CASE status WHEN 'queued' THEN 'each was broken off'
-                                       ELSE 'its workers fell silent' END
-                        || ', the last one was ' || coalesce(worker, 'never named'))
-     WHERE (status = 'queued' OR (status = 'running' AND lease_until < :now))
-       AND attempts >= :max_attempts
-""")
-
-_HEARTBEAT = sa.text("""
-    UPDATE jobs
-       SET lease_until = :until, progress = :progress
-     WHERE id = :id AND fence = :fence AND status = 'running'
-""").bindparams(sa.bindparam("progress", type_=JSONB))
-
-_FINISH = sa.text("""
-    UPDATE jobs
-       SET status = :status, finished_at = :now, result = :result, challenger = :challenger,
-           parent = (SELECT parent FROM versions WHERE version = :challenger), lease_until = NULL
-     WHERE id = :id AND fence = :fence AND status = 'running'
-""").bindparams(sa.bindparam("result", type_=JSONB))
-
-_GIVE_BACK = sa.text("""
-    UPDATE jobs
-       SET status = 'queued', attempts = attempts - :uncounted, lease_until = NULL,
-           progress = '{}'
-     WHERE id = :id AND fence = :fence AND status = 'running'
+       SET status = 'queued', attempts = 0, result = NULL, finished_at = NULL, lease_until = NULL,
+           cancelled_by = NULL
+     WHERE id = :id AND status IN ('failed', 'cancelled')
 """)
 
 
-def enqueue(
+def enqueue(  # noqa: PLR0913 - each named by its caller
     connection: Connection,
     *,
-    labels: list[str],
+    labels: Sequence[str],
     reason: str,
     requested_by: str,
     now: datetime,
     flag: int | None = None,
+    cause: str | None = None,
+    payload: dict[str, Any] | None = None,
 ) -> Job:
-    """Ask for a retraining, and return it; the one in flight when there is one already."""
+    """Ask for a retraining, and return it; the one in flight for the same cause if there is one.
+
+    Args:
+        connection: Where the queue is.
+        labels: The weak classes.
+        reason: Why, in words.
+        requested_by: `monitor`, or a person's name.
+        now: The present moment.
+        flag: The flag that asks; such a job goes before what people ask for.
+        cause: What it is about; None takes the classes. A job in flight that is aimed at all of
+            these classes is of the same cause, too.
+        payload: What its alert knew.
+    """
+    about = cause or f"{RETRAIN} {json.dumps(sorted(set(labels)), ensure_ascii=False)}"
     values = {
         "kind": RETRAIN,
-        "labels": labels,
+        "labels": list(labels),
         "flag": flag,
         "reason": reason,
         "by": requested_by,
         "now": now,
+        "cause": about,
+        "priority": BY_HAND if flag is None else BY_ALERT,
+        "group_id": None,
+        "payload": payload or {},
     }
-    made = connection.execute(_ENQUEUE, values).scalar_one_or_none()
-    job = in_flight(connection) if made is None else get(connection, made)
-    # The one in flight may have ended between the two statements; then ours is wanted after all.
-    return job or enqueue(
-        connection, labels=labels, reason=reason, requested_by=requested_by, now=now, flag=flag
-    )
+    while (job := _of_cause(connection, about, labels)) is None:
+        made = connection.execute(_ENQUEUE, values).scalar_one_or_none()
+        # The one that was in the way may have ended since; then ours is wanted after all.
+        if made is not None:
+            job = get(connection, made)
+            if flag is None:
+                detail = {"labels": job.labels, "reason": reason}
+                _record(
+                    connection,
+                    job.id,
+                    "ask for a retraining",
+                    by=requested_by,
+                    now=now,
+                    detail=detail,
+                )
+            return job
+    return job
 
 
-def claim_oldest(
-    connection: Connection, *, worker: str, now: datetime, lease_s: int, max_attempts: int
-) -> Job | None:
-    """Claim the job that has waited longest, or whose worker fell silent; None when none waits."""
-    connection.execute(_GIVE_UP, {"now": now, "max_attempts": max_attempts})
-    until = now + timedelta(seconds=lease_s)
-    values = {"worker": worker, "now": now, "until": until, "max_attempts": max_attempts}
-    claimed = connection.execute(_CLAIM_OLDEST, values).scalar_one_or_none()
-    return None if claimed is None else get(connection, claimed)
-
-
-def heartbeat(
-    connection: Connection, job: Job, *, now: datetime, lease_s: int, progress: dict[str, Any]
-) -> None:
-    """Renew the lease and tell how far the job has come.
-
-    Raises:
-        StaleRunError: Another worker has taken the job over.
-    """
-    until = now + timedelta(seconds=lease_s)
-    values = {"id": job.id, "fence": job.fence, "until": until, "progress": progress}
-    _require_one(connection.execute(_HEARTBEAT, values).rowcount, job)
-
-
-def require_fence(connection: Connection, job: Job) -> None:
-    """Lock the job's row, so that what is written beside it is written by its holder.
-
-    Raises:
-        StaleRunError: Another worker has taken the job over.
-    """
-    statement = sa.select(col(JobRow.id)).where(
-        col(JobRow.id) == job.id, col(JobRow.fence) == job.fence, col(JobRow.status) == "running"
-    )
-    _require_one(len(connection.execute(statement.with_for_update()).all()), job)
-
-
-def finish(
+def enqueue_group(
     connection: Connection,
-    job: Job,
     *,
-    status: Outcome,
-    result: dict[str, Any],
+    configs: Sequence[dict[str, Any]],
+    reason: str,
+    requested_by: str,
     now: datetime,
-    challenger: str | None = None,
-) -> None:
-    """Write down how the job ended; its parent is that of the challenger it made.
-
-    Raises:
-        StaleRunError: Another worker has taken the job over.
-    """
-    values = {
-        "id": job.id,
-        "fence": job.fence,
-        "status": status,
-        "result": result,
-        "now": now,
-        "challenger": challenger,
-    }
-    _require_one(connection.execute(_FINISH, values).rowcount, job)
-
-
-def give_back(connection: Connection, job: Job, *, counted: bool = False) -> bool:
-    """Put a claimed job back into the queue; say whether it was still this worker's to give.
+) -> list[Job]:
+    """Ask for a training of each configuration, and return them; they are one group.
 
     Args:
-        connection: Where the job is.
-        job: As it was claimed.
-        counted: Whether the try counts: not for a worker that is told to stop, but for one that
-            met an obstacle and hopes for better luck.
+        connection: Where the queue is.
+        configs: Of the runs, as JSON: the fields of `trainer.config.RunConfig` by name.
+        reason: Why, in words.
+        requested_by: A person's name.
+        now: The present moment.
+
+    Raises:
+        UsageError: There is no configuration.
     """
-    values = {"id": job.id, "fence": job.fence, "uncounted": 0 if counted else 1}
-    return connection.execute(_GIVE_BACK, values).rowcount == 1
+    if not configs:
+        raise UsageError("a group needs one configuration at least")
+    made: list[int] = []
+    for config in configs:
+        values: dict[str, Any] = {
+            "kind": TRAIN,
+            "labels": [],
+            "flag": None,
+            "reason": reason,
+            "by": requested_by,
+            "now": now,
+            "cause": None,
+            "priority": BY_HAND,
+            "group_id": None,
+            "payload": config,
+        }
+        made.append(connection.execute(_ENQUEUE, values).scalar_one())
+    update = sa.update(JobRow).where(col(JobRow.id).in_(made)).values(group_id=made[0])
+    connection.execute(update)
+    detail = {"jobs": made, "reason": reason}
+    _record(connection, made[0], "ask for trainings", by=requested_by, now=now, detail=detail)
+    return [get(connection, job) for job in made]
 
 
-def get(connection: Connection, job: int) -> Job:
-    """Return one job.
+def cancel(connection: Connection, job: int, *, by: str, now: datetime) -> Job:
+    """End a job that waits; one that is under way ends when its worker next reports.
+
+    Args:
+        connection: Where the queue is.
+        job: Its number.
+        by: Who wants it.
+        now: The present moment.
 
     Raises:
         NotFoundError: There is none of that number.
+        ConflictError: It has ended.
     """
-    row = connection.execute(_JOBS.where(col(JobRow.id) == job)).one_or_none()
-    if row is None:
-        raise NotFoundError(f"there is no job {job}")
-    return Job(*row)
+    if not connection.execute(_CANCEL, {"id": job, "by": by, "now": now}).rowcount:
+        ended = get(connection, job)
+        raise ConflictError(f"job {job} has ended: {ended.status}")
+    found = get(connection, job)
+    _record(connection, job, "cancel", by=by, now=now, detail={"status": found.status})
+    return found
 
 
-def in_flight(connection: Connection) -> Job | None:
-    """Return the job that is queued or running; None when none is."""
-    statement = _JOBS.where(col(JobRow.status).in_(["queued", "running"]))
+def retry(connection: Connection, job: int, *, by: str, now: datetime) -> Job:
+    """Put a job that failed or was cancelled back into the queue, with all its tries.
+
+    Args:
+        connection: Where the queue is.
+        job: Its number.
+        by: Who wants it.
+        now: The present moment.
+
+    Raises:
+        NotFoundError: There is none of that number.
+        ConflictError: It neither failed nor was cancelled, or its cause has another job in flight.
+    """
+    before = get(connection, job)
+    try:
+        again = connection.execute(_RETRY, {"id": job}).rowcount
+    except exc.IntegrityError as error:
+        raise ConflictError(
+            f"another job for the cause of job {job} is queued or running; see: weakspot jobs list"
+        ) from error
+    if not again:
+        raise ConflictError(
+            f"job {job} is {before.status}; only one that failed or was cancelled is tried again"
+        )
+    _record(connection, job, "retry", by=by, now=now, detail={"before": before.status})
+    return get(connection, job)
+
+
+def find(
+    connection: Connection,
+    limit: int = 100,
+    *,
+    status: Status | None = None,
+    kind: str | None = None,
+    group_id: int | None = None,
+    before: int | None = None,
+) -> list[Job]:
+    """Return jobs of any kind, the newest first.
+
+    Args:
+        connection: Where the queue is.
+        limit: At most so many.
+        status: Only those.
+        kind: Only those.
+        group_id: Only those of this group.
+        before: Only those with smaller numbers.
+    """
+    statement = JOBS
+    for column, value in (("status", status), ("kind", kind), ("group_id", group_id)):
+        if value is not None:
+            statement = statement.where(getattr(JobRow, column) == value)
+    if before is not None:
+        statement = statement.where(col(JobRow.id) < before)
+    rows = connection.execute(statement.order_by(col(JobRow.id).desc()).limit(limit))
+    return [Job(*row) for row in rows]
+
+
+def passed_gate(connection: Connection, challenger: str, champion: str) -> bool:
+    """Say whether a version has passed the gate against a champion."""
+    statement = sa.select(col(JobRow.id)).where(
+        col(JobRow.challenger) == challenger,
+        sa.cast(col(JobRow.result), JSONB).contains(
+            {"champion": champion, "gate": {"passed": True}}
+        ),
+    )
+    return connection.execute(statement.limit(1)).one_or_none() is not None
+
+
+def _of_cause(connection: Connection, cause: str, labels: Sequence[str]) -> Job | None:
+    """Return the retraining in flight that is of this cause or aimed at all of these classes."""
+    aimed = sa.cast(col(JobRow.labels), JSONB).contains(list(labels))
+    statement = RETRAININGS.where(sa.text(IN_FLIGHT), sa.or_(col(JobRow.cause) == cause, aimed))
     row = connection.execute(statement.order_by(col(JobRow.id)).limit(1)).one_or_none()
     return None if row is None else Job(*row)
 
 
-def last_for_label(connection: Connection, label: str) -> Job | None:
-    """Return the latest job aimed at a class; None when there was none."""
-    statement = _JOBS.where(sa.cast(col(JobRow.labels), JSONB).contains([label]))
-    row = connection.execute(statement.order_by(col(JobRow.id).desc()).limit(1)).one_or_none()
-    return None if row is None else Job(*row)
-
-
-def latest(connection: Connection, limit: int = 100) -> list[Job]:
-    """Return the latest jobs, the newest first."""
-    statement = _JOBS.order_by(col(JobRow.id).desc()).limit(limit)
-    return [Job(*row) for row in connection.execute(statement)]
-
-
-def _require_one(touched: int, job: Job) -> None:
-    if touched != 1:
-        raise StaleRunError(f"job {job.id} was taken over by another worker; nothing was written")
-
-
-_JOBS = sa.select(*[getattr(JobRow, name) for name in Job.__dataclass_fields__])
+def _record(
+    connection: Connection, job: int, action: str, *, by: str, now: datetime, detail: dict[str, Any]
+) -> None:
+    audit.record(connection, now=now, by=by, action=action, subject=f"job {job}", detail=detail)

@@ -89,6 +89,12 @@ def caller_of(request: Request) -> str:
     return _caller(request.scope).name
 
 
+def signature_of(request: Request) -> str:
+    """Return under which name a deed asked for by a request is put down."""
+    caller = caller_of(request)
+    return "http" if caller == "local" else f"key:{caller}"
+
+
 def is_trusted(request: Request) -> bool:
     """Say whether a request came with a key, or needed none: it may be told details."""
     return _caller(request.scope) is not _NOBODY

@@ -1,60 +1,36 @@
-"""Which retraining waits, who works on it, and whose writes count."""
+"""What waits for a worker: asked for, cancelled, tried again, found."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Engine
 
-from core.errors import NotFoundError, StaleRunError
-from core.store import jobs
+from core.errors import ConflictError, NotFoundError, UsageError
+from core.store import audit, jobs
 from core.store.database import transaction
-from core.store.jobs import Job, Outcome
-
-NOW = datetime(2026, 3, 2, 2, tzinfo=UTC)
-LEASE_S = 60
-
-
-def _at(seconds: float) -> datetime:
-    return NOW + timedelta(seconds=seconds)
-
-
-def _ask(engine: Engine, labels: Sequence[str] = ("Spider",), now: datetime = NOW) -> Job:
-    with transaction(engine) as connection:
-        return jobs.enqueue(
-            connection, labels=list(labels), reason="weak", requested_by="monitor", now=now
-        )
-
-
-def _claim(
-    engine: Engine, worker: str = "a", now: datetime = NOW, max_attempts: int = 3
-) -> Job | None:
-    with transaction(engine) as connection:
-        return jobs.claim_oldest(
-            connection, worker=worker, now=now, lease_s=LEASE_S, max_attempts=max_attempts
-        )
+from core.store.jobs import Outcome
+from tests.jobs import (
+    LEASE_S,
+    NOW,
+    ask,
+    ask_group,
+    at,
+    beat,
+    cancel,
+    claim,
+    claimed,
+    clear,
+    finish,
+    stored,
+)
 
 
-def _claimed(engine: Engine, worker: str = "a", now: datetime = NOW) -> Job:
-    job = _claim(engine, worker, now)
-    assert job is not None
-    return job
-
-
-def _beat(engine: Engine, job: Job, now: datetime) -> None:
-    progress = {"stage": "fitting", "done": 1, "total": 3}
-    with transaction(engine) as connection:
-        jobs.heartbeat(connection, job, now=now, lease_s=LEASE_S, progress=progress)
-
-
-def _finish(engine: Engine, job: Job, status: Outcome = "refused") -> None:
-    with transaction(engine) as connection:
-        jobs.finish(connection, job, status=status, result={"n": 1}, now=_at(30))
-
-
-def _stored(engine: Engine, job: Job) -> Job:
-    with transaction(engine) as connection:
-        return jobs.get(connection, job.id)
+@pytest.fixture
+def engine(module_engine: Engine) -> Iterator[Engine]:
+    """An engine on a queue without jobs."""
+    yield module_engine
+    clear(module_engine)
 
 
 class TestEnqueue:
@@ -62,181 +38,177 @@ class TestEnqueue:
 
     def test_writes_down_who_asked_and_why(self, engine: Engine):
         """The dashboard tells it months later."""
-        job = _ask(engine, ["Spider", "Cat"])
+        job = ask(engine, ["Spider", "Cat"])
 
         assert (job.labels, job.reason, job.requested_by) == (["Spider", "Cat"], "weak", "monitor")
         assert (job.status, job.attempts, job.requested_at) == ("queued", 0, NOW)
-        assert _stored(engine, job) == job
+        assert stored(engine, job) == job
 
-    def test_a_second_request_is_the_one_in_flight(self, engine: Engine):
-        """Two trainings at once would fight for the machine and for the alias."""
-        first = _ask(engine, ["Spider"])
-        _claimed(engine)
-        second = _ask(engine, ["Cat"])
+    @pytest.mark.parametrize("again", [["Spider", "Cat"], ["Cat", "Spider"], ["Cat"]])
+    def test_a_second_request_for_the_cause_is_the_one_in_flight(self, engine: Engine, again):
+        """F13: a class that is flagged on five days is retrained once."""
+        first = ask(engine, ["Spider", "Cat"])
+        claimed(engine)
+        second = ask(engine, again)
 
-        assert (second.id, second.labels, second.status) == (first.id, ["Spider"], "running")
+        assert (second.id, second.labels, second.status) == (
+            first.id,
+            ["Spider", "Cat"],
+            "running",
+        )
+
+    def test_another_cause_has_a_job_of_its_own(self, engine: Engine):
+        """What a person asks for is not swallowed by what the monitor asked for."""
+        first, second = ask(engine, ["Spider"]), ask(engine, ["Cat"])
+
+        assert (second.id > first.id, second.labels) == (True, ["Cat"])
+
+    def test_of_two_requests_at_once_one_makes_the_job(self, engine: Engine):
+        """Two monitors, or a person and a script."""
+        with ThreadPoolExecutor(4) as threads:
+            made = list(threads.map(lambda _: ask(engine).id, range(8)))
+
+        assert len(set(made)) == 1
+
+    def test_by_a_person_is_in_the_audit_trail(self, engine: Engine):
+        """Who asked, when and why; the monitor's own requests have their flag."""
+        job = ask(engine)
+
+        with transaction(engine) as connection:
+            (deed,) = audit.latest(connection)
+        assert (deed.by, deed.at, deed.subject) == ("monitor", NOW, f"job {job.id}")
+        assert deed.detail == {"labels": ["Spider"], "reason": "weak"}
 
     def test_a_request_after_the_end_is_a_new_one(self, engine: Engine):
         """A class may become weak again."""
-        first = _ask(engine)
-        _finish(engine, _claimed(engine))
+        first = ask(engine)
+        finish(engine, claimed(engine))
 
-        assert _ask(engine).id > first.id
-
-
-class TestClaim:
-    """Taking a job."""
-
-    def test_of_two_workers_one_gets_it(self, engine: Engine):
-        """One job is trained once."""
-        _ask(engine)
-        first, second = _claimed(engine, "a"), _claim(engine, "b")
-
-        assert (first.worker, first.fence, first.attempts) == ("a", 1, 1)
-        assert second is None
-
-    def test_the_second_does_not_wait_for_the_first(self, engine: Engine):
-        """SKIP LOCKED: a claim that is still open holds up nobody."""
-        _ask(engine)
-
-        with transaction(engine) as connection:
-            assert jobs.claim_oldest(
-                connection, worker="a", now=NOW, lease_s=LEASE_S, max_attempts=3
-            )
-            assert _claim(engine, "b") is None
-
-    def test_nothing_waits_in_an_empty_queue(self, engine: Engine):
-        """Most of its life a worker looks in vain."""
-        assert _claim(engine) is None
-
-    def test_a_finished_job_is_not_taken_again(self, engine: Engine):
-        """Not even when its lease is long over."""
-        _ask(engine)
-        _finish(engine, _claimed(engine))
-
-        assert _claim(engine, "b", _at(10 * LEASE_S)) is None
-
-    def test_a_silent_worker_is_replaced_when_its_lease_has_run_out(self, engine: Engine):
-        """A worker that was killed does not keep its job for ever."""
-        _ask(engine)
-        _claimed(engine, "a")
-
-        assert _claim(engine, "b", _at(LEASE_S - 1)) is None
-        second = _claimed(engine, "b", _at(LEASE_S + 1))
-        assert (second.worker, second.fence, second.attempts) == ("b", 2, 2)
-        assert second.started_at == NOW
-
-    def test_gives_up_a_job_that_kills_its_workers(self, engine: Engine):
-        """A job that takes more memory than there is must not be tried for ever."""
-        asked = _ask(engine)
-        for turn in range(3):
-            _claimed(engine, f"w{turn}", _at(turn * 2 * LEASE_S))
-
-        assert _claim(engine, "w3", _at(6 * LEASE_S)) is None
-        ended = _stored(engine, asked)
-        assert ended.result is not None
-        assert (ended.status, ended.finished_at) == ("failed", _at(6 * LEASE_S))
-        assert ended.result["error"].startswith("given up after 3 tries: its workers fell silent")
-        assert ended.result["error"].endswith("w2")
-
-    def test_gives_up_a_waiting_job_when_the_owner_lowers_the_tries(self, engine: Engine):
-        """It could never be claimed, and would keep out every other request."""
-        asked = _ask(engine)
-        with transaction(engine) as connection:
-            job = jobs.claim_oldest(
-                connection, worker="a", now=NOW, lease_s=LEASE_S, max_attempts=3
-            )
-            assert job is not None
-            jobs.give_back(connection, job, counted=True)
-
-        assert _claim(engine, "b", max_attempts=1) is None
-        assert _stored(engine, asked).status == "failed"
+        assert ask(engine).id > first.id
 
 
-class TestHeartbeat:
-    """Being heard of."""
+class TestGroup:
+    """Trainings asked for together."""
 
-    def test_keeps_the_job_and_tells_how_far_it_is(self, engine: Engine):
-        """A long training is not taken away while it makes progress."""
-        _ask(engine)
-        job = _claimed(engine, "a")
-        _beat(engine, job, _at(LEASE_S - 1))
+    def test_is_one_job_for_each_configuration(self, engine: Engine):
+        """A grid of learning rates, one beside the other."""
+        made = ask_group(engine, [{"seed": 1}, {"seed": 2}])
 
-        assert _claim(engine, "b", _at(LEASE_S + 1)) is None
-        assert _stored(engine, job).progress == {"stage": "fitting", "done": 1, "total": 3}
+        assert [(job.kind, job.status, job.payload) for job in made] == [
+            ("train", "queued", {"seed": 1}),
+            ("train", "queued", {"seed": 2}),
+        ]
+        assert {job.group_id for job in made} == {made[0].id}
 
-    @pytest.mark.parametrize("write", [lambda e, j: _beat(e, j, _at(99)), _finish])
-    def test_a_replaced_worker_cannot_write(self, engine: Engine, write):
-        """One that was only slow must not overwrite what its successor does."""
-        _ask(engine)
-        stale = _claimed(engine, "a")
-        current = _claimed(engine, "b", _at(LEASE_S + 1))
+    def test_refuses_to_be_empty(self, engine: Engine):
+        """Nothing would ever end it."""
+        with pytest.raises(UsageError, match="one configuration"):
+            ask_group(engine, [])
 
-        with pytest.raises(StaleRunError, match=f"job {stale.id} was taken over"):
-            write(engine, stale)
-        assert _stored(engine, stale) == current
+    def test_runs_beside_a_retraining_and_beside_itself(self, engine: Engine):
+        """Three workers, three jobs."""
+        first, second = ask_group(engine, [{"seed": 1}, {"seed": 2}])
+        retraining = ask(engine)
 
-    def test_the_fence_guards_what_is_written_beside_the_job(self, engine: Engine):
-        """A promotion by a worker that lost its job is refused in the same transaction."""
-        _ask(engine)
-        stale = _claimed(engine, "a")
-        current = _claimed(engine, "b", _at(LEASE_S + 1))
+        taken = {claimed(engine, worker).id for worker in "abc"}
+        assert taken == {first.id, second.id, retraining.id}
+
+    def test_is_no_retraining_to_the_monitor(self, engine: Engine):
+        """A night of experiments must not keep an alert from its retraining."""
+        ask_group(engine, [{"seed": 1}])
 
         with transaction(engine) as connection:
-            jobs.require_fence(connection, current)
-        with pytest.raises(StaleRunError), transaction(engine) as connection:
-            jobs.require_fence(connection, stale)
+            assert jobs.in_flight(connection) is None
+            assert jobs.latest(connection) == []
 
 
-class TestFinish:
-    """The end of a job."""
+class TestCancel:
+    """Somebody wants no more of it."""
 
-    def test_is_written_once(self, engine: Engine):
+    def test_ends_a_waiting_job_at_once(self, engine: Engine):
+        """Nobody works on it."""
+        job = ask(engine)
+        ended = cancel(engine, job)
+
+        assert (ended.status, ended.finished_at) == ("cancelled", at(5))
+        assert ended.result == {"error": "cancelled by ann"}
+        assert claim(engine) is None
+
+    def test_is_heard_of_at_the_next_report(self, engine: Engine):
+        """A job under way is its worker's to end."""
+        ask(engine)
+        job = claimed(engine)
+        asked = cancel(engine, job)
+
+        assert (asked.status, asked.cancelled_by) == ("running", "ann")
+        with transaction(engine) as connection:
+            assert jobs.require_fence(connection, job) == "ann"
+        assert beat(engine, job, at(6)) == "ann"
+
+    def test_ends_a_job_whose_worker_is_silent(self, engine: Engine):
+        """Nobody is left to hear of it."""
+        ask(engine)
+        job = claimed(engine)
+
+        assert cancel(engine, job, at(LEASE_S + 1)).status == "cancelled"
+
+    def test_counts_when_the_worker_falls_silent_after_it(self, engine: Engine):
+        """The next worker must not begin it anew."""
+        asked = ask(engine)
+        cancel(engine, claimed(engine))
+
+        assert claim(engine, "b", at(2 * LEASE_S)) is None
+        assert stored(engine, asked).status == "cancelled"
+
+    def test_of_a_job_that_has_ended_is_a_conflict(self, engine: Engine):
         """What was decided stays decided."""
-        _ask(engine)
-        job = _claimed(engine)
-        _finish(engine, job, "more images")
+        job = ask(engine)
+        finish(engine, claimed(engine))
 
-        with pytest.raises(StaleRunError):
-            _finish(engine, job, "promoted")
-        ended = _stored(engine, job)
-        assert (ended.status, ended.result, ended.finished_at) == ("more images", {"n": 1}, _at(30))
-        assert ended.lease_until is None
+        with pytest.raises(ConflictError, match=f"job {job.id} has ended: refused"):
+            cancel(engine, job)
 
-
-class TestGiveBack:
-    """A worker that is told to stop."""
-
-    def test_leaves_the_job_as_if_it_had_never_been_claimed(self, engine: Engine):
-        """A deployment in the middle of a training costs none of the tries."""
-        asked = _ask(engine)
-        job = _claimed(engine)
-        _beat(engine, job, NOW)
-        with transaction(engine) as connection:
-            assert jobs.give_back(connection, job)
-
-        waiting = _stored(engine, asked)
-        assert (waiting.status, waiting.attempts, waiting.progress) == ("queued", 0, {})
-        assert _claimed(engine, "b").fence == 2
-
-    def test_counts_a_try_that_met_an_obstacle(self, engine: Engine):
-        """Otherwise a job that always fails the same way would go round for ever."""
-        asked = _ask(engine)
-        job = _claimed(engine)
-        with transaction(engine) as connection:
-            jobs.give_back(connection, job, counted=True)
-
-        assert (_stored(engine, asked).status, _stored(engine, asked).attempts) == ("queued", 1)
-
-    def test_does_nothing_to_a_job_that_was_taken_over(self, engine: Engine):
-        """It is not this worker's to give any more."""
-        _ask(engine)
-        stale = _claimed(engine, "a")
-        current = _claimed(engine, "b", _at(LEASE_S + 1))
+    def test_is_in_the_audit_trail(self, engine: Engine):
+        """Who ended it."""
+        job = ask(engine)
+        cancel(engine, job)
 
         with transaction(engine) as connection:
-            assert not jobs.give_back(connection, stale)
-        assert _stored(engine, stale) == current
+            deed = audit.latest(connection)[0]
+        assert (deed.by, deed.action, deed.subject) == ("ann", "cancel", f"job {job.id}")
+
+
+class TestRetry:
+    """Once more, because a person says so."""
+
+    @pytest.mark.parametrize("end", ["failed", "cancelled"])
+    def test_gives_all_tries_anew_and_keeps_the_old_ones(self, engine: Engine, end: Outcome):
+        """The disk was full; now it is not."""
+        ask(engine)
+        finish(engine, job := claimed(engine), end)
+        with transaction(engine) as connection:
+            again = jobs.retry(connection, job.id, by="ann", now=at(60))
+
+        assert (again.status, again.attempts, again.result) == ("queued", 0, None)
+        second = claimed(engine, "b")
+        assert (second.attempts, len(second.tries), second.fence) == (1, 2, 2)
+
+    def test_is_refused_to_a_job_that_was_decided(self, engine: Engine):
+        """A refused challenger is no mishap; another retraining is another job."""
+        ask(engine)
+        finish(engine, job := claimed(engine), "refused")
+
+        with pytest.raises(ConflictError, match="is refused"), transaction(engine) as connection:
+            jobs.retry(connection, job.id, by="ann", now=NOW)
+
+    def test_is_refused_while_its_cause_has_another_job(self, engine: Engine):
+        """F13."""
+        ask(engine)
+        finish(engine, job := claimed(engine), "failed")
+        ask(engine)
+
+        with pytest.raises(ConflictError, match="another job"), transaction(engine) as connection:
+            jobs.retry(connection, job.id, by="ann", now=NOW)
 
 
 class TestReading:
@@ -244,9 +216,9 @@ class TestReading:
 
     def test_finds_the_last_job_of_a_class(self, engine: Engine):
         """The cool-down counts from it, whatever other classes were in it."""
-        _ask(engine, ["Spider", "Cat"])
-        _finish(engine, _claimed(engine))
-        second = _ask(engine, ["Spider"])
+        ask(engine, ["Spider", "Cat"])
+        finish(engine, claimed(engine))
+        second = ask(engine, ["Spider"])
 
         with transaction(engine) as connection:
             cat, spider, dog = (
@@ -256,16 +228,16 @@ class TestReading:
 
     def test_a_class_whose_name_is_part_of_another_is_not_found(self, engine: Engine):
         """'Cat' is not 'Caterpillar'."""
-        _ask(engine, ["Caterpillar"])
+        ask(engine, ["Caterpillar"])
 
         with transaction(engine) as connection:
             assert jobs.last_for_label(connection, "Cat") is None
 
     def test_lists_the_newest_first(self, engine: Engine):
         """As the dashboard shows them."""
-        first = _ask(engine)
-        _finish(engine, _claimed(engine))
-        second = _ask(engine)
+        first = ask(engine)
+        finish(engine, claimed(engine))
+        second = ask(engine)
 
         with transaction(engine) as connection:
             assert [job.id for job in jobs.latest(connection)] == [second.id, first.id]

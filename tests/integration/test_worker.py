@@ -1,13 +1,15 @@
 """The worker carries out what is asked for, and writes down every ending."""
 
 import logging
+import math
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ from core.errors import ConflictError, StoreError, TrainingError
 from core.store import jobs
 from core.store.database import create_engine, transaction
 from core.store.jobs import Job
+from tests.jobs import clear
+from trainer.lease import Lease
+from trainer.passes import Epoch, OnEpoch
 from trainer.pipeline import RetrainOutcome
 from trainer.worker import Worker
 
@@ -29,6 +34,14 @@ REFUSED = RetrainOutcome(None, None, "refused", {"gate": {"passed": False}})
 
 Progress = Callable[[str, int, int], None]
 Work = Callable[[Job, Progress], RetrainOutcome]
+PASS = Epoch(1, 3, 0.5, math.inf, 0.75, 1e-3, 2.0)
+
+
+@pytest.fixture
+def engine(module_engine: Engine) -> Iterator[Engine]:
+    """An engine on a queue without jobs."""
+    yield module_engine
+    clear(module_engine)
 
 
 def _worker(
@@ -46,7 +59,7 @@ def _worker(
         runs=folder / "runs",
         clock=clock or FixedClock(NOW),
         name="worker",
-        retrain=retrain,
+        work={"retrain": retrain},
     )
 
 
@@ -60,6 +73,11 @@ def _ask(engine: Engine, now: datetime = NOW) -> Job:
 def _stored(engine: Engine, job: Job) -> Job:
     with transaction(engine) as connection:
         return jobs.get(connection, job.id)
+
+
+def _cancel(engine: Engine, job: Job) -> None:
+    with transaction(engine) as connection:
+        jobs.cancel(connection, job.id, by="ann", now=NOW)
 
 
 def _wait(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
@@ -207,6 +225,86 @@ class TestLease:
         assert (_stored(engine, asked).worker, _stored(engine, asked).status) == ("b", "running")
 
 
+class TestPasses:
+    """The passes over the training images, while they are made."""
+
+    def test_are_there_to_be_read(self, engine: Engine, tmp_path: Path):
+        """Whoever waits sees whether it learns; what is no number is null."""
+        asked = _ask(engine)
+
+        def work(_engine: Engine, job: Job, *, on_progress: Progress, on_epoch: OnEpoch, **_: Any):
+            on_progress("fitting", 3, 9)
+            on_epoch(PASS)
+            _wait(lambda: "epochs" in _stored(engine, job).progress)
+            return REFUSED
+
+        worker = _worker(engine, tmp_path, _raising(AssertionError()))
+        replace(worker, work={"retrain": work}).run_once()
+        (told,) = _stored(engine, asked).progress["epochs"]
+        assert (told["number"], told["val_accuracy"], told["val_loss"]) == (1, 0.75, None)
+
+    def test_of_a_try_that_begins_anew_replace_those_before(self, engine: Engine, tmp_path: Path):
+        """Ten passes are not shown as thirteen."""
+        _ask(engine)
+        with transaction(engine) as connection:
+            job = jobs.claim_oldest(connection, worker="a", now=NOW, lease_s=60, max_attempts=9)
+            assert job is not None
+            known = {"epochs": [{"number": 1}, {"number": 2}, {"number": 3}]}
+            jobs.heartbeat(connection, job, now=NOW, lease_s=60, progress=known)
+            job = jobs.get(connection, job.id)
+        with Lease(engine, job, FixedClock(NOW), 60, threading.Event()) as lease:
+            lease.on_epoch(replace(PASS, number=2))
+            _wait(lambda: len(_stored(engine, job).progress["epochs"]) == 2)
+
+        assert [each["number"] for each in _stored(engine, job).progress["epochs"]] == [1, 2]
+
+
+class TestCancelling:
+    """Somebody wants no more of a job under way."""
+
+    def test_ends_it_at_its_next_report(self, engine: Engine, tmp_path: Path):
+        """Within seconds, where reports are made."""
+        asked = _ask(engine)
+
+        def work(_job: Job, on_progress: Progress) -> RetrainOutcome:
+            _cancel(engine, asked)
+            for step in range(200):
+                on_progress("fitting", step, 200)
+                time.sleep(0.05)
+            return REFUSED
+
+        assert _worker(engine, tmp_path, work).run_once()
+        ended = _stored(engine, asked)
+        assert (ended.status, ended.result) == (
+            "cancelled",
+            {"error": "cancelled by ann while fitting"},
+        )
+
+    def test_comes_before_a_promotion(self, engine: Engine, tmp_path: Path):
+        """However near the challenger was: whoever cancelled wants no new champion."""
+        asked, promoted = _ask(engine), []
+
+        def work(_job: Job, _on_progress: Progress) -> RetrainOutcome:
+            _cancel(engine, asked)
+            return RetrainOutcome(None, None, "promoted", {}, lambda *_, **__: promoted.append(1))
+
+        _worker(engine, tmp_path, work).run_once()
+        assert (_stored(engine, asked).status, promoted) == ("cancelled", [])
+
+
+class TestKinds:
+    """What a worker takes."""
+
+    def test_leaves_other_kinds_to_others(self, engine: Engine, tmp_path: Path):
+        """A group of trainings waits for a worker that trains."""
+        with transaction(engine) as connection:
+            jobs.enqueue_group(
+                connection, configs=[{"seed": 1}], reason="r", requested_by="ann", now=NOW
+            )
+
+        assert not _worker(engine, tmp_path, _raising(AssertionError())).run_once()
+
+
 class TestStop:
     """A worker that is told to stop."""
 
@@ -304,7 +402,7 @@ class TestProgram:
             [sys.executable, "-m", "trainer"], env=environment, stderr=subprocess.PIPE, text=True
         )
         assert program.stderr is not None
-        while "waiting for retrainings" not in (line := program.stderr.readline()):
+        while "waiting for jobs" not in (line := program.stderr.readline()):
             assert line, "it ended before it was ready"
         program.send_signal(signal.SIGTERM)
         _, told = program.communicate(timeout=30)
