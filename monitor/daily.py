@@ -23,11 +23,11 @@ from core.store import class_days, due, flags, registry, rollups, runs
 from core.store import drift as drift_checks
 from core.store.database import transaction
 from core.store.due import SO_FAR, WHOLE, WITHOUT_DRAW
-from monitor import health_book, retraining, rollup, validation
+from monitor import health_book, predecessor, retraining, rollup, validation
 from monitor.beat import Heartbeat
 from monitor.diagnosis import diagnosis
 from monitor.drift import drift
-from monitor.judgement import alerting, judging
+from monitor.judgement import alerting, judging, probation
 from monitor.page import DayReport, MonitorOptions, OnProgress, Page
 from monitor.steps import Steps
 
@@ -60,6 +60,7 @@ class _Judged:
     opened: tuple[str, ...] = ()
     closed: tuple[str, ...] = ()
     job: int | None = None
+    rolled_back: str | None = None
 
 
 def run(  # noqa: PLR0913 - this is the page's whole letterhead
@@ -192,6 +193,9 @@ def _examine(page: Page, *, fresh_draw: bool) -> DayReport:
     page.on_progress(f"examining {page.day}", 1, parts)
     with step("validation"):
         exam = validation.examine(page, drawn) if drawn else None
+    if exam is not None and exam.validation.status == "done":
+        with step("predecessor"):
+            predecessor.answer(page, exam.validation)
     page.on_progress(f"examining {page.day}", 2, parts)
     with step("drift"):
         checks = drift.examine(page)
@@ -221,7 +225,9 @@ def _with_exam(page: Page, report: DayReport, exam: Exam) -> DayReport:
     )
     if exam.validation.status != "done":
         return report
-    judged = _judge(page)
+    # The steps of one transaction; until it is through, this one says where the day is.
+    with page.steps.step("judging"):
+        judged = _judge(page)
     with transaction(page.engine) as connection:
         classes = class_days.of_day(connection, page.day, page.version.version)
     return replace(
@@ -230,6 +236,7 @@ def _with_exam(page: Page, report: DayReport, exam: Exam) -> DayReport:
         opened=judged.opened,
         closed=judged.closed,
         job=judged.job,
+        rolled_back=judged.rolled_back,
         judged=sum(row.n for row in classes),
         correct=sum(row.correct for row in classes),
         classes=tuple(classes),
@@ -247,9 +254,12 @@ def _judge(page: Page) -> _Judged:
         judged, decisions = ruling.judged, ruling.decisions
         with within("diagnosis"):
             diagnosis.settle(connection, version, page.day, now=now)
+        with within("probation"):
+            went_back = probation.decide(connection, version, page.day, options=options, now=now)
         with within("retraining"):
             alarmed = judged.verdicts[-1].alarms if judged.verdicts else {}
-            job = retraining.request(connection, alarmed=alarmed, options=options, now=now)
+            occasion = retraining.Occasion(page.day, version, alarmed, now)
+            job = retraining.request(connection, occasion, options=options)
         with within("health"):
             days = [page.day, *(verdict.day for verdict in judged.verdicts)]
             health_book.write(connection, days, options=options, now=now)
@@ -260,12 +270,15 @@ def _judge(page: Page) -> _Judged:
         alerting.tell_opened(alert)
     for flag in decisions.closed:
         alerting.tell_closed(flag, page.day)
+    if went_back is not None:
+        alerting.tell_opened(went_back)
     opened = {flag.label for flag in around if flag.raised_on == page.day}
     closed = {flag.label for flag in around if flag.closed_on == page.day}
     return _Judged(
         opened=tuple(sorted(opened | {flag.label for flag in decisions.opened})),
         closed=tuple(sorted(closed | {flag.label for flag in decisions.closed})),
         job=job.id if job else None,
+        rolled_back=version.version if went_back else None,
     )
 
 

@@ -41,6 +41,9 @@ class MonitorOptions:
     lease_s: int = 300
     retrain: bool = True
     cool_down_days: int = 3
+    retrainings_a_day: int = 3
+    probation_days: int = 14
+    rollback_alpha: float = 0.01
     hour_utc: int = 2
 
     @classmethod
@@ -120,6 +123,7 @@ class DayReport:
         opened: Classes whose flag this day opened.
         closed: Classes whose flag this day closed.
         job: The retraining asked for; None without one.
+        rolled_back: The version that was rolled back for what this day said; None without one.
         classes: How each class did; empty when none was examined.
     """
 
@@ -138,6 +142,7 @@ class DayReport:
     opened: tuple[str, ...] = ()
     closed: tuple[str, ...] = ()
     job: int | None = None
+    rolled_back: str | None = None
     classes: tuple[ClassDay, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -176,6 +181,7 @@ class DayReport:
         parts += [f"drift among {', '.join(self.drifted_classes)}"] * bool(self.drifted_classes)
         parts += [f"weak: {', '.join(self.opened)}"] * bool(self.opened)
         parts += [f"recovered: {', '.join(self.closed)}"] * bool(self.closed)
+        parts += [f"{self.rolled_back} rolled back"] if self.rolled_back else []
         parts += [f"retraining asked for (job {self.job})"] if self.job is not None else []
         return "; ".join(parts)
 

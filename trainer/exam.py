@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -17,46 +19,62 @@ from sqlalchemy import Connection
 
 from core.bundle.runner import Runner
 from core.errors import ConflictError
+from core.evaluation import Evaluation
 from core.store import jobs, registry
 from core.store.registry import Version
 from trainer import gate, release
 from trainer.config import RetrainOptions
 from trainer.dataset import Progress
-from trainer.release import Release
 
 Status = Literal["promoted", "refused", "more images"]
 
 _LATENCY_RUNS = 15
 
 
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """Who sits the exam, and what it answered.
+
+    Attributes:
+        runner: The challenger.
+        answers: Its answers to the gate images.
+    """
+
+    runner: Runner
+    answers: Evaluation
+
+
 def examine(
     champion: Version,
-    made: Release,
-    job: jobs.Job,
+    sitting: Sitting,
+    flagged: Sequence[str],
     options: RetrainOptions,
-    on_progress: Progress | None,
+    *,
+    earlier: gate.Verdict | None = None,
+    on_progress: Progress | None = None,
 ) -> gate.Verdict:
-    """Return the gate's verdict on the release, against the champion on the same images.
+    """Return the gate's verdict on a challenger, against the champion on the same images.
 
     Args:
         champion: The version that serves.
-        made: The challenger, with its answers to the gate images.
-        job: Names the classes that must be better.
+        sitting: The challenger, with its answers to the gate images.
+        flagged: The classes that must be better.
         options: The terms.
+        earlier: The verdict of the last look at this challenger; None at the first.
         on_progress: Told about images.
     """
-    serving, asking = Runner.open(Path(champion.uri)), Runner.open(made.folder)
-    readable = made.test.samples
+    serving = Runner.open(Path(champion.uri))
     return gate.examine(
-        release.measure(serving, readable, "gate images", on_progress),
-        made.test,
-        flagged=job.labels,
+        release.measure(serving, sitting.answers.samples, "gate images", on_progress),
+        sitting.answers,
+        flagged=flagged,
         margin=options.gate_margin,
         overall_margin=options.gate_overall_margin,
         max_ece=options.max_ece,
-        latency_ratio=_latency_ratio(serving, asking),
+        latency_ratio=_latency_ratio(serving, sitting.runner),
         max_latency_ratio=options.max_latency_ratio,
         labels=champion.labels,
+        earlier=earlier,
     )
 
 

@@ -17,7 +17,7 @@ from core.errors import TrainingError
 from core.store import images
 from core.store.images import Sample
 from core.store.registry import Version
-from trainer.dataset import Snapshot, freeze, limited
+from trainer.snapshot import Snapshot, freeze, limited
 
 # Fewer new images of a flagged class than these, and the class as a whole is drawn more often.
 FEW = 5

@@ -345,5 +345,6 @@ class Story:
 
 
 def _reasons(result: dict[str, Any]) -> str:
-    reasons = result.get("gate", {}).get("reasons") or [result.get("error", "")]
+    told = result.get("notes", []) if result.get("missing") else [result.get("error", "")]
+    reasons = result.get("gate", {}).get("reasons") or told
     return "; ".join(str(reason) for reason in reasons)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from core.catalog.layout import Split
 from core.images.phash import hamming, near_duplicates, to_signed
 
-_NEAR = 6  # bits
+NEAR_BITS = 6
 # A chain of look-alikes this long, or this share of all images, says more about the hash than
 # about the images: silhouettes and night scenes come close to one another without being the
 # same. There only closer pairs count, or a tenth of a pool would have to stand on one side.
@@ -93,7 +93,7 @@ def group(newcomers: Sequence[Newcomer], pool: Sequence[Neighbour]) -> list[Grou
 
 def look_alikes(hashes: Sequence[int]) -> NDArray[np.int64]:
     """Return the cluster of each perceptual hash, where long chains are cut at closer pairs."""
-    clusters = near_duplicates(hashes, max_distance=_NEAR)
+    clusters = near_duplicates(hashes, max_distance=NEAR_BITS)
     longest = max(_LONGEST_CHAIN, len(hashes) // _LARGEST_SHARE)
     for bits in _CLOSER:
         crowded = np.flatnonzero(np.bincount(clusters)[clusters] > longest)

@@ -115,6 +115,17 @@ _CLEAR = sa.text("""
 """)
 
 
+# What a person has cleared under the label that the image still bears.
+_CLEARED = sa.text("""
+    SELECT s.image
+      FROM label_suspects s
+      JOIN images i ON i.id = s.image AND i.label = s.label
+     WHERE s.cleared_at IS NOT NULL
+       AND s.cleared_by <> 'monitor'
+       AND s.image = ANY(:images)
+""")
+
+
 def hold_back(connection: Connection, suspects: Sequence[Suspect], *, now: datetime) -> int:
     """Hold images back from training, and return how many were not held back before."""
     rows = [asdict(suspect) | {"now": now} for suspect in suspects]
@@ -151,6 +162,11 @@ def clear(
             subject=str(image),
             detail={"reason": reason},
         )
+
+
+def cleared(connection: Connection, images: Sequence[int]) -> frozenset[int]:
+    """Return those of some images whose label a person has said to be right."""
+    return frozenset(connection.execute(_CLEARED, {"images": list(images)}).scalars())
 
 
 def held(connection: Connection, *, label: str | None = None, limit: int = 1_000) -> list[Held]:

@@ -1,0 +1,44 @@
+"""What the pool knows of some of its images, asked by their numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from core.images.phash import from_signed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+_HASHES = sa.text("SELECT id, phash FROM images WHERE id = ANY(:ids)")
+
+_TAKEN_SINCE = sa.text("""
+    SELECT id
+      FROM images
+     WHERE id = ANY(:ids)
+       AND COALESCE(captured_at, added_at) >= :since
+""")
+
+
+def hashes(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
+    """Return the perceptual hash of each image, 0 to 2**64 - 1, by its number.
+
+    Args:
+        connection: Where the pool is.
+        ids: The images' numbers; unknown ones are left out.
+    """
+    rows = connection.execute(_HASHES, {"ids": list(ids)})
+    return {row.id: from_signed(row.phash) for row in rows}
+
+
+def taken_since(connection: Connection, ids: Sequence[int], since: datetime) -> frozenset[int]:
+    """Return those of some images that were taken from a moment on.
+
+    One without a date counts by when it came into the pool.
+    """
+    values = {"ids": list(ids), "since": since}
+    return frozenset(connection.execute(_TAKEN_SINCE, values).scalars())
