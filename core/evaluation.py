@@ -48,6 +48,7 @@ class Evaluation:
         descriptors: For each of DESCRIPTORS float64 (N,), of the whole decoded picture; None
             unless asked for.
         unreadable: The others, each with what was wrong with it.
+        logits: After the temperature, float32 (N, K); None where nobody kept them.
     """
 
     samples: list[Sample]
@@ -57,6 +58,7 @@ class Evaluation:
     embedding: NDArray[np.float32]
     descriptors: dict[str, NDArray[np.float64]] | None
     unreadable: list[tuple[Sample, str]]
+    logits: NDArray[np.float32] | None = None
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -186,4 +188,5 @@ def _assemble(
         embedding=np.concatenate([each.embedding for each in answers]),
         descriptors=columns if with_descriptors else None,
         unreadable=[(each.sample, each.complaint) for each in seen if each.complaint],
+        logits=np.concatenate([each.logits for each in answers]),
     )

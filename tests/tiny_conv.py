@@ -5,7 +5,7 @@ convolutions with a sum around one of them; the mean over the picture; the arith
 batch's length that exporters leave behind; then classifier, temperature, softmax, projection and
 norm. Its weights are drawn by lot: the answers mean nothing, and are the same every time.
 
-    folder = conv_bundle(tmp_path)
+    folder = conv_bundle(tmp_path)                       # with_int8=True: and a variant in integers
     images = sentinels.read(folder, files.verify(folder)).images
 """
 
@@ -21,20 +21,38 @@ from core.bundle import files, sentinels
 from core.bundle.outputs import EMBEDDING_SIZE
 from core.bundle.sentinels import Sentinels
 from tests.tiny import LABELS, forge, picture, tiny_bundle
+from trainer.quantize import to_int8
 
 SIZE = 16
 _WIDTH = 8
 _SENTINELS = 24
 
 
-def conv_bundle(parent: Path, *, version: str = "v1", seed: int = 0) -> Path:
+def conv_bundle(
+    parent: Path, *, version: str = "v1", seed: int = 0, with_int8: bool = False
+) -> Path:
     """Write the bundle `parent/<version>` and return its folder."""
     model = conv_model(seed=seed).SerializeToString()
     images = pictures(_SENTINELS)
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     (logits,) = session.run(["logits"], {"image": images})
     made = {files.MODEL: model, files.SENTINELS: sentinels.save(Sentinels(images, logits))}
-    return forge(tiny_bundle(parent, version=version, size=SIZE), made)
+    folder = forge(tiny_bundle(parent, version=version, size=SIZE), made)
+    return add_int8(folder, to_int8(model, images)) if with_int8 else folder
+
+
+def add_int8(folder: Path, graph: bytes, **found: object) -> Path:
+    """Put a graph in integers into a bundle, with a verdict that it was kept."""
+    facts = {"kept": True, "reason": "no class loses anything", "file": files.QUANTISED, "n": 24}
+    verdict = facts | {"largest_logit_difference": 0.4} | found
+    return forge(folder, {files.QUANTISED: graph}, format=2, variants={"int8": verdict})
+
+
+def unloadable_model() -> bytes:
+    """Return a graph with an operator that no runtime knows."""
+    model = conv_model()
+    model.graph.node[5].op_type = "NoSuchOperator"
+    return model.SerializeToString()
 
 
 def pictures(n: int, *, seed: int = 0) -> NDArray[np.uint8]:

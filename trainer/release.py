@@ -13,7 +13,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,26 +24,26 @@ from sqlalchemy import Engine
 
 from core.bundle import files, originals, profile, sentinels
 from core.bundle.manifest import Manifest
-from core.bundle.outputs import EMBEDDING_SIZE
-from core.bundle.profile import ReferenceProfile
 from core.bundle.runner import Runner
 from core.bundle.sentinels import Sentinels
+from core.bundle.variants import FILES, VariantName
 from core.clock import Clock
 from core.errors import TrainingError
 from core.evaluation import Evaluation, evaluate
 from core.images import source
 from core.images.preprocess import Recipe
-from core.stats import calibration, classification, without_labels
+from core.stats import calibration
 from core.store import registry
 from core.store.database import transaction
-from core.store.images import Sample
 from core.store.registry import Version
-from trainer import export
+from trainer import export, model_card, quantize, run_file, variants
 from trainer.architectures import Network, weights_bytes
-from trainer.dataset import Pixels, Progress, Snapshot
+from trainer.dataset import Pixels, Progress
+from trainer.figures import metrics, promised, reference, reference_profile
+from trainer.module import PICTURES
+from trainer.snapshot import Snapshot
 
 _SENTINELS = 48
-_PROFILE_SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,8 @@ class Candidate:
         config: The run's settings, as JSON.
         training: What came of the run, as JSON.
         parent: The version it was fine-tuned from.
+        train: The training images, decoded, to calibrate a variant with; needed for int8.
+        variants: Which variants of the graph are to be made.
     """
 
     name: str
@@ -73,6 +75,13 @@ class Candidate:
     config: dict[str, Any]
     training: dict[str, Any]
     parent: str | None = None
+    train: Pixels | None = None
+    variants: tuple[VariantName, ...] = ()
+
+    def calibration(self) -> NDArray[np.uint8]:
+        """Return images to read ranges of numbers off: of training, as no figure is of those."""
+        side = self.val if self.train is None or not len(self.train) else self.train
+        return side.take(spread(side.labels, quantize.IMAGES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,25 +128,17 @@ def build(
         TrainingError: torch cannot export the backbone.
         BundleError: The bundle cannot be written, or is not what it should be.
     """
-    tell = on_progress or _silent
-    tell("exporting", 0, 1)
-    temperature = fit_temperature(candidate.val_logits, candidate.val.labels)
-    graph = export.served_graph(candidate.network, temperature)
-    size = candidate.recipe
-    model = export.to_onnx(graph, height=size.height, width=size.width)
-    watched = candidate.val.take(spread(candidate.val.labels, _SENTINELS))
-    said, parity = export.check_parity(graph, model, watched)
-    tell("exporting", 1, 1)
-    draft = _draft(engine, candidate, temperature, clock)
-    members: dict[str, bytes | Path] = {
-        files.MODEL: model,
-        files.SENTINELS: sentinels.save(Sentinels(watched, said.logits)),
-        files.PROFILE: profile.save(_profile(None)),
-    }
+    exported = _export(candidate, on_progress or _silent)
+    members = exported.members
+    draft = _draft(engine, candidate, exported.temperature, clock)
     # The draft's folder is deleted with the run's: nothing but the runner ever sees it.
     runner = Runner.open(files.write(folder / "draft", draft, members))
     val = measure(runner, candidate.snapshot.val, "validation images", on_progress)
     test = measure(runner, candidate.snapshot.test, "test images", on_progress)
+    verdicts = variants.judge_all(runner.folder, exported.made, val, on_progress)
+    for found in verdicts.values():
+        if not found.kept:
+            members.pop(found.file, None)
     labels = candidate.snapshot.labels
     manifest = replace(
         draft,
@@ -146,14 +147,51 @@ def build(
             "test": metrics(test, labels),
         },
         reference=reference(val, labels),
-        training=draft.training | {"parity": parity, "unreadable": _unreadable(val, test)},
+        training=draft.training | {"parity": exported.parity, "unreadable": _unreadable(val, test)},
+        variants={name: found.to_dict() for name, found in verdicts.items()},
     )
-    members[files.PROFILE] = profile.save(_profile(test if test.samples else val))
+    members[files.PROFILE] = profile.save(reference_profile(test if test.samples else val))
     members[files.ORIGINALS] = _originals(candidate.val, candidate.recipe)
     members[files.WEIGHTS] = weights_bytes(candidate.network.state_dict())
+    if (folder / PICTURES).exists():  # a head on a frozen backbone sees no varied images
+        members[PICTURES] = folder / PICTURES
     members[files.CONFIG] = json.dumps(candidate.network.config(labels), indent=1).encode()
+    members[run_file.NAME] = run_file.text(candidate.config).encode()
+    members[files.CARD] = _card(candidate, manifest, test).encode()
     home = files.write(bundles.absolute(), manifest, members)
-    return Release(_version(candidate, manifest, home), test, parity)
+    return Release(_version(candidate, manifest, home), test, exported.parity)
+
+
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    """What was made of a network, unmeasured: the members of a draft of its bundle."""
+
+    temperature: float
+    members: dict[str, bytes | Path]
+    made: variants.Made
+    parity: float
+
+
+def _export(candidate: Candidate, tell: Progress) -> _Exported:
+    """Export the network, check the file against torch, and make its variants."""
+    tell("exporting", 0, 1)
+    temperature = fit_temperature(candidate.val_logits, candidate.val.labels)
+    graph = export.served_graph(candidate.network, temperature)
+    size = candidate.recipe
+    model = export.to_onnx(graph, height=size.height, width=size.width)
+    watched = candidate.val.take(spread(candidate.val.labels, _SENTINELS))
+    said, parity = export.check_parity(graph, model, watched)
+    tell("exporting", 1, 1)
+    tell("making variants", 0, 1)
+    made = variants.make(model, candidate.variants, candidate.calibration)
+    tell("making variants", 1, 1)
+    members: dict[str, bytes | Path] = {
+        files.MODEL: model,
+        files.SENTINELS: sentinels.save(Sentinels(watched, said.logits)),
+        files.PROFILE: profile.save(reference_profile(None)),
+    }
+    members |= {FILES[name]: one for name, one in made.items() if isinstance(one, bytes)}
+    return _Exported(temperature, members, made, parity)
 
 
 def discard(release: Release) -> None:
@@ -209,56 +247,6 @@ def measure(
     return evaluation
 
 
-def metrics(evaluation: Evaluation, labels: Sequence[str]) -> dict[str, Any]:
-    """Return top1, macro_f1, auroc, ece and recall per class; empty without images."""
-    if not evaluation.samples:
-        return {}
-    predicted, true, classes = evaluation.predicted, evaluation.labels, len(labels)
-    recalls = classification.per_class_recall(predicted, true, classes)
-    several = len(np.unique(true)) > 1
-    return {
-        "n": len(evaluation.samples),
-        "top1": classification.top1(predicted, true),
-        "macro_f1": classification.macro_f1(predicted, true, classes),
-        # Of one class alone nothing can be ranked.
-        "auroc": classification.macro_auroc(evaluation.probabilities, true) if several else None,
-        "ece": calibration.expected_calibration_error(evaluation.probabilities, true),
-        "per_class": dict(zip(labels, recalls, strict=True)),
-    }
-
-
-def promised(evaluation: Evaluation, labels: Sequence[str]) -> dict[str, Any]:
-    """Return what the confidences of the reference images promise; empty without images.
-
-    `{"without_labels": {"confident_from": ATC's threshold, "predicted": {label: {"n", "correct",
-    "confidence", "confident"}}}}`, by predicted label, as core.stats.without_labels has them.
-    """
-    if not evaluation.samples:
-        return {}
-    predicted, sure = evaluation.predicted, evaluation.confidence
-    right = predicted == evaluation.labels
-    least = without_labels.confident_from(sure, right)
-    found = without_labels.promises(predicted, sure, right, len(labels), least)
-    by_label = {label: _plain(each) for label, each in zip(labels, found, strict=True)}
-    return {"without_labels": {"confident_from": least, "predicted": by_label}}
-
-
-def reference(evaluation: Evaluation, labels: Sequence[str]) -> dict[str, Any]:
-    """Return per label how many images there were, how many right, and what for the others."""
-    counted = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    np.add.at(counted, (evaluation.labels, evaluation.predicted), 1)
-    return {
-        label: {
-            "n": int(row.sum()),
-            "correct": int(row[place]),
-            "confused": {
-                other: int(n) for other, n in zip(labels, row, strict=True) if n and other != label
-            },
-        }
-        for place, (label, row) in enumerate(zip(labels, counted, strict=True))
-    }
-
-
 def code_version() -> str:
     """Return what `git describe` says of this code, or the package's version."""
     try:
@@ -273,14 +261,6 @@ def code_version() -> str:
     except (OSError, subprocess.SubprocessError):
         return metadata.version("weakspot")
     return f"{metadata.version('weakspot')}+{found.stdout.strip()}"
-
-
-def _plain(promise: without_labels.Promise) -> dict[str, int | float | None]:
-    # The means stand in every answer about the version, so a few digits must do.
-    return {
-        name: round(value, 6) if isinstance(value, float) else value
-        for name, value in asdict(promise).items()
-    }
 
 
 def _draft(engine: Engine, candidate: Candidate, temperature: float, clock: Clock) -> Manifest:
@@ -321,34 +301,16 @@ def _version(candidate: Candidate, manifest: Manifest, home: Path) -> Version:
     )
 
 
-def _profile(evaluation: Evaluation | None) -> ReferenceProfile:
-    """Return up to 2,000 rows of the evaluation; none for a draft."""
-    if evaluation is None:
-        empty = {name: np.empty(0) for name in profile.COLUMNS}
-        return ReferenceProfile(
-            empty, np.empty(0, np.int64), np.empty((0, EMBEDDING_SIZE), np.float32)
-        )
-    n = len(evaluation.samples)
-    rng = np.random.default_rng(_PROFILE_SEED)
-    rows = np.sort(rng.permutation(n)[: profile.MAX_ROWS])
-    columns = dict(evaluation.descriptors or {}) | {
-        "confidence": evaluation.confidence,
-        "entropy": evaluation.entropy,
-        "margin": evaluation.margin,
-    }
-    return ReferenceProfile(
-        {name: column[rows] for name, column in columns.items()},
-        evaluation.predicted[rows],
-        evaluation.embedding[rows],
-        evaluation.labels[rows],
-        _digests([evaluation.samples[row] for row in rows.tolist()]),
+def _card(candidate: Candidate, manifest: Manifest, test: Evaluation) -> str:
+    snapshot = candidate.snapshot
+    facts = model_card.Facts(
+        images=model_card.count((*snapshot.train, *snapshot.val, *snapshot.test)),
+        test=reference(test, manifest.labels),
+        snapshot_at=snapshot.at,
+        parent=candidate.parent,
+        code_version=code_version(),
     )
-
-
-def _digests(samples: Sequence[Sample]) -> NDArray[np.uint8]:
-    """Return the SHA-256 of each image, uint8 (n, 32)."""
-    whole = b"".join(bytes.fromhex(sample.sha256) for sample in samples)
-    return np.frombuffer(whole, np.uint8).reshape(len(samples), 32).copy()
+    return model_card.card(manifest, facts)
 
 
 def _originals(val: Pixels, recipe: Recipe) -> bytes:

@@ -3,6 +3,7 @@
 | engine | where | what it computes in |
 |---|---|---|
 | onnxruntime-fp32 | any CPU | float32; the reference that every other one is held against |
+| onnxruntime-int8 | CPU | integers of 8 bits; a bundle's own graph, where one was kept |
 | openvino-fp32 | CPU | float32 |
 | openvino-bf16 | CPU with AVX512-BF16 or AMX-BF16 | bfloat16, 8 bits of mantissa |
 | openvino-f16 | CPU with AMX-FP16 | half precision, 11 bits of mantissa |
@@ -37,6 +38,7 @@ from core.errors import BundleError, UsageError
 
 EngineName = Literal[
     "onnxruntime-fp32",
+    "onnxruntime-int8",
     "openvino-fp32",
     "openvino-bf16",
     "openvino-f16",
@@ -45,6 +47,7 @@ EngineName = Literal[
 ]
 
 REFERENCE: Final[EngineName] = "onnxruntime-fp32"
+INT8: Final[EngineName] = "onnxruntime-int8"
 CUDA: Final[EngineName] = "onnxruntime-cuda-fp32"
 CUDA_HALF: Final[EngineName] = "onnxruntime-cuda-fp16"
 ENGINES: Final[tuple[EngineName, ...]] = get_args(EngineName)
@@ -58,11 +61,17 @@ _PRECISIONS = {"openvino-fp32": "f32", "openvino-bf16": "bf16", "openvino-f16": 
 _TYPES = {"u8": "tensor(uint8)", "f32": "tensor(float)"}
 
 
-def candidates(device: Device) -> tuple[EngineName, ...]:
-    """Return the engines worth timing on a device, the most exact one first."""
+def candidates(device: Device, *, quantised: bool = False) -> tuple[EngineName, ...]:
+    """Return the engines worth timing on a device, the most exact one first.
+
+    Args:
+        device: Where.
+        quantised: Whether the bundle has a graph in integers that was kept.
+    """
     if where(device) == "cuda":
         return (CUDA, CUDA_HALF)
-    return (REFERENCE, "openvino-f16", "openvino-bf16", "openvino-fp32")
+    in_integers: tuple[EngineName, ...] = (INT8,) if quantised else ()
+    return (REFERENCE, "openvino-f16", "openvino-bf16", "openvino-fp32", *in_integers)
 
 
 def default_engine(device: Device) -> EngineName:
@@ -108,6 +117,11 @@ def is_half(engine: EngineName) -> bool:
     return engine == CUDA_HALF
 
 
+def is_quantised(engine: EngineName) -> bool:
+    """Say whether an engine takes a bundle's graph in integers, and no other."""
+    return engine == INT8
+
+
 def batches(engine: EngineName, largest: int) -> tuple[int, ...]:
     """Return the sizes of batches that an engine makes a difference between, up to the largest."""
     return buckets(largest) if is_on_gpu(engine) else tuple(range(1, largest + 1))
@@ -125,7 +139,8 @@ def open_session(
 
     Args:
         model: The bytes of an ONNX file that keeps nothing elsewhere; in half precision for an
-            engine that `is_half`.
+            engine that `is_half`, in integers for one that `is_quantised`. OpenVINO is never
+            given integers: it answers wrongly there, and says nothing.
         path: Where they come from, for messages.
         engine: What is to compute it.
         device: Where; `auto` is wherever the engine computes.

@@ -9,8 +9,12 @@
       originals.safetensors  a few encoded pictures and what they decode to (optional)
       weights.safetensors    torch weights, from which the next retraining starts (optional)
       config.json            the architecture's own settings, beside the weights (optional)
+      augmented.png          images as they were decoded and as they were learnt from (optional)
+      MODEL_CARD.md          what a person should know of it, as the training knew it (optional)
+      run.yaml               the run that made it, for: weakspot train --config (optional)
       model.fp16.onnx        the graph in half precision, for a GPU; made of the other when it
                              is not there (optional)
+      model.int8.onnx        the graph in integers of 8 bits, for a CPU (optional)
 
 A file that the manifest does not name, or that has other bytes than it says, makes the bundle
 unusable. Nothing in a bundle is a pickle, and a link in it is refused.
@@ -28,6 +32,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from core.bundle import variants
 from core.bundle.manifest import MANIFEST, Manifest, is_plain_name
 from core.bundle.onnx_file import check_self_contained
 from core.errors import BundleError
@@ -38,9 +43,12 @@ PROFILE = "profile.safetensors"
 ORIGINALS = "originals.safetensors"
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
-HALF = "model.fp16.onnx"
+CARD = "MODEL_CARD.md"
+HALF = variants.FILES["fp16"]
+QUANTISED = variants.FILES["int8"]
 
 REQUIRED = (MODEL, SENTINELS, PROFILE)
+GRAPHS = (MODEL, HALF, QUANTISED)
 
 _CHUNK_BYTES = 1 << 20
 
@@ -104,9 +112,9 @@ def verify(folder: Path) -> Manifest:
         raise BundleError(f"{folder}: the manifest does not name {lacking}")
     _check_listing(folder, manifest)
     for name in sorted(manifest.files):
-        if name not in {MODEL, HALF}:  # read and checked below
+        if name not in GRAPHS:  # read and checked below
             _check_digest(folder / name, _digest_of(folder / name), manifest.files[name])
-    for name in (MODEL, HALF):
+    for name in GRAPHS:
         if name in manifest.files:
             check_self_contained(read_member(folder, manifest, name), f"{folder / name}")
     return manifest

@@ -101,15 +101,7 @@ class _Conversion:
         """Find the body."""
         self.weights = {each.name: each for each in self.graph.initializer}
         nodes: list[Any] = list(self.graph.node)
-        after = _reached(nodes, "input", "output")
-        before = _reached(nodes[::-1], "output", "input")
-        self.in_body = {
-            i
-            for i, node in enumerate(nodes)
-            if (node.op_type in _PRODUCTS or not after.isdisjoint(node.input))
-            and not before.isdisjoint(node.output)
-            and self._may_be_half(node)
-        }
+        self.in_body = {i for i in body_of(nodes) if self._may_be_half(nodes[i])}
 
     def body(self) -> Iterator[Any]:
         """Yield the nodes that are to compute in half precision."""
@@ -176,6 +168,28 @@ class _Conversion:
         kept = [each for each in self.graph.initializer if each.name in read]
         self.graph.ClearField("initializer")
         self.graph.initializer.extend(kept)
+
+
+def body_of(nodes: list[Any]) -> set[int]:
+    """Return which nodes of a graph lie between its first product and its last ones.
+
+    What comes before are pixels on their way in, and after, classifier and projection with it,
+    what decides an answer.
+    """
+    after = _reached(nodes, "input", "output")
+    before = _reached(nodes[::-1], "output", "input")
+    return {
+        i
+        for i, node in enumerate(nodes)
+        if (node.op_type in _PRODUCTS or not after.isdisjoint(node.input))
+        and not before.isdisjoint(node.output)
+    }
+
+
+def last_products(nodes: list[Any]) -> list[Any]:
+    """Return the products behind the body: classifier and projection."""
+    inside = body_of(nodes)
+    return [node for i, node in enumerate(nodes) if i not in inside and node.op_type in _PRODUCTS]
 
 
 def _reached(nodes: list[Any], near: str, far: str) -> set[str]:

@@ -20,7 +20,10 @@ from core.errors import BundleError, UsageError
 from core.images.preprocess import Recipe
 
 MANIFEST = "manifest.json"
-FORMAT = 1  # raised when an older Weakspot could no longer read what a newer one writes
+# Raised when an older Weakspot could no longer read what a newer one writes. A bundle without
+# variants is written in the first format, which every Weakspot reads.
+FORMAT = 2
+_WITHOUT_VARIANTS = 1
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -45,6 +48,8 @@ class Manifest:
         reference: For each label what the validation split showed:
             `{label: {"n": int, "correct": int, "confused": {label: int}}}`.
         files: SHA-256 of each other file of the folder; filled in by `core.bundle.files.write`.
+        variants: What was found of each variant of the graph that was made, as JSON
+            (core.bundle.variants); empty where none was.
 
     Raises:
         BundleError: A fact is missing or impossible; the message names it.
@@ -62,6 +67,7 @@ class Manifest:
     metrics: dict[str, Any]
     reference: dict[str, Any]
     files: dict[str, str] = field(default_factory=dict[str, str])
+    variants: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
         _require(bool(self.name), "its name is empty")
@@ -78,6 +84,7 @@ class Manifest:
         _require(_is_digest(self.snapshot), f"snapshot {self.snapshot!r} is no SHA-256")
         _check_reference(self.reference, self.labels)
         _check_files(self.files)
+        _check_variants(self.variants)
 
     def to_json(self) -> str:
         """Return the manifest as the text of `manifest.json`: the same facts, the same text.
@@ -86,7 +93,9 @@ class Manifest:
             BundleError: A fact cannot be said in JSON, such as a metric that is NaN.
         """
         facts: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
-        facts["format"] = FORMAT
+        facts["format"] = FORMAT if self.variants else _WITHOUT_VARIANTS
+        if not self.variants:
+            del facts["variants"]
         facts["recipe"] = self.recipe.to_dict()
         facts["created_at"] = self.created_at.astimezone(UTC).isoformat()
         try:
@@ -110,11 +119,14 @@ class Manifest:
         except (ValueError, RecursionError) as error:
             raise BundleError(f"{MANIFEST} is no JSON: {error}") from error
         facts = _mapping(parsed, MANIFEST)
-        if facts.get("format") != FORMAT:
+        if facts.get("format") not in {FORMAT, _WITHOUT_VARIANTS}:
             raise BundleError(
-                f"{MANIFEST} has format {facts.get('format')!r} and this Weakspot reads {FORMAT}; "
-                "use the Weakspot that wrote it, or a newer one"
+                f"{MANIFEST} has format {facts.get('format')!r} and this Weakspot reads "
+                f"{_WITHOUT_VARIANTS} to {FORMAT}; use the Weakspot that wrote it, or a newer one"
             )
+        if facts["format"] == _WITHOUT_VARIANTS:
+            _require("variants" not in facts, "it holds variants, which format 1 does not know")
+            facts["variants"] = dict[str, Any]()
         _check_keys(facts)
         return cls(
             name=_text(facts, "name"),
@@ -129,6 +141,7 @@ class Manifest:
             metrics=_mapping(facts["metrics"], "metrics"),
             reference=_mapping(facts["reference"], "reference"),
             files=cast("dict[str, str]", _mapping(facts["files"], "files")),
+            variants=_mapping(facts["variants"], "variants"),
         )
 
 
@@ -175,6 +188,14 @@ def _check_files(files: Mapping[str, str]) -> None:
     for name, digest in files.items():
         _require(is_plain_name(name) and name != MANIFEST, f"{name!r} is no plain file name")
         _require(_is_digest(digest), f"{digest!r}, the digest of {name}, is no SHA-256")
+
+
+def _check_variants(variants: Mapping[str, Any]) -> None:
+    for name, found in variants.items():
+        verdict = _mapping(found, f"variant {name}")
+        _require(
+            isinstance(verdict.get("kept"), bool), f"variant {name}: kept is not true or false"
+        )
 
 
 def _check_keys(facts: Mapping[str, Any]) -> None:

@@ -116,7 +116,7 @@ def take(
         preprocessing=None if pixels is None else _digest(pixels),
         answers=_digest(logits, embedding),
         largest=float(np.abs(logits - asked.logits).max()),
-        allowed=sentinels.allowed_difference(exact=engines.is_exact(runner.engine)),
+        allowed=runner.allowed_difference,
         pixels_off=None if pixels is None or kept is None else _apart(pixels, kept.pixels),
         by_pixels=None if pixels is None or kept is None else _moved(run, pixels, kept.pixels),
     )

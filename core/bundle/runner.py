@@ -15,18 +15,20 @@ whoever must go on working loads it in a child process first (core.bundle.trial)
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.bundle import engines, files, sentinels
+from core.bundle import engines, files, sentinels, variants
 from core.bundle.engines import EngineName
 from core.bundle.half_precision import to_half
 from core.bundle.manifest import Manifest
 from core.bundle.outputs import EMBEDDING_SIZE, Outputs, nothing
 from core.bundle.sessions import Device, Session, Tensor, Threads
+from core.bundle.variants import VariantName
 from core.errors import BundleError, UsageError
 from core.images.preprocess import Recipe
 
@@ -90,12 +92,52 @@ class Runner:
         )
         _check_signature(session, manifest, path)
         runner = cls(folder, manifest, files.digest(folder), engine, session)
-        allowed = sentinels.allowed_difference(exact=engines.is_exact(engine))
         asked = sentinels.read(folder, manifest)
         if tried:
             asked = asked.first(_ASKED_AGAIN)
-        sentinels.check(runner.run, asked, manifest, allowed=allowed)
+        sentinels.check(runner.run, asked, manifest, allowed=runner.allowed_difference)
         return runner
+
+    @classmethod
+    def open_variant(cls, folder: Path, name: VariantName) -> Runner:
+        """Load a variant of a bundle's graph to be judged: how far off its answers are is free.
+
+        Half precision is computed on a GPU where there is one. Elsewhere onnxruntime computes
+        each operator in float32 on numbers that were rounded to half.
+
+        Raises:
+            BundleError: The bundle has no such file, or it is no graph of a bundle, or answers
+                what is no number.
+        """
+        manifest = files.verify(folder)
+        engine = engines.INT8 if name == variants.INT8 else engines.REFERENCE
+        if name == variants.FP16 and engines.where("auto") == "cuda":
+            engine = engines.CUDA_HALF
+        path = folder / variants.FILES[name]
+        session = engines.open_session(
+            files.read_member(folder, manifest, path.name),
+            path,
+            engine=engine,
+            device="auto",
+            threads=_shares(None),
+        )
+        _check_signature(session, manifest, path)
+        runner = cls(folder, manifest, files.digest(folder), engine, session)
+        asked = sentinels.read(folder, manifest)
+        sentinels.check(runner.run, asked, manifest, allowed=math.inf)
+        return runner
+
+    @property
+    def allowed_difference(self) -> float:
+        """By how much a logit of a sentinel may be off from the one in the bundle.
+
+        A graph in integers was measured over the validation images when it was made; another
+        machine may round otherwise, by as much as another coarse engine.
+        """
+        if engines.is_quantised(self.engine):
+            measured = variants.distance(variants.require_kept(self.manifest, variants.INT8))
+            return measured + sentinels.ALLOWED_COARSE_DIFFERENCE
+        return sentinels.allowed_difference(exact=engines.is_exact(self.engine))
 
     @property
     def device(self) -> str:
@@ -168,8 +210,12 @@ def _shares(threads: int | Threads | None) -> Threads:
 
 def _graph(folder: Path, manifest: Manifest, engine: EngineName) -> tuple[bytes, Path]:
     """Return the graph that an engine takes, the bundle's own or one made of it, and its file."""
+    if engines.is_quantised(engine):
+        variants.require_kept(manifest, variants.INT8)
+        return files.read_member(folder, manifest, files.QUANTISED), folder / files.QUANTISED
     if not engines.is_half(engine):
         return files.read_member(folder, manifest, files.MODEL), folder / files.MODEL
+    variants.require_not_dropped(manifest, variants.FP16)
     if files.HALF in manifest.files:
         return files.read_member(folder, manifest, files.HALF), folder / files.HALF
     path = folder / files.MODEL

@@ -5,10 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from core.errors import BundleError
-from core.store import registry, sentinel_checks
+from core.bundle import files
+from core.errors import BundleError, UsageError
+from core.store import images, job_rows, probations, promotions, registry, sentinel_checks
 from core.store.database import transaction
 from weakspot import front
+from weakspot.commands import probation_text
 
 model_app = typer.Typer(help="The registered versions, and which of them serves.")
 
@@ -42,6 +44,7 @@ def show(version: str, as_json: Json = False) -> None:
         found = registry.get(connection, version)
         champion = registry.champion(connection)
         loads = registry.loads(connection, version)
+        watched = probations.of_version(connection, version)
     summary = _summary(found, is_champion=champion is not None and champion.version == version)
     details: dict[str, Any] = {
         **summary,
@@ -63,6 +66,7 @@ def show(version: str, as_json: Json = False) -> None:
             }
             for load in loads
         ],
+        "probations": [front.jsonable(each) for each in watched],
     }
     recalls = found.metrics.get("test", {}).get("per_class", {})
     text = "\n".join(
@@ -75,25 +79,55 @@ def show(version: str, as_json: Json = False) -> None:
             f"  snapshot  {found.snapshot[:12]} of {found.snapshot_at:%Y-%m-%d %H:%M} UTC",
             f"  test      top-1 {_percent(summary['top1'])}",
             *[f"    {label:20} {_percent(recall)}" for label, recall in recalls.items()],
+            *probation_text.lines(watched),
         ]
     )
     front.emit(details, as_json=as_json, text=text)
 
 
 @model_app.command()
+def card(version: str, as_json: Json = False) -> None:
+    """Print a version's model card: its data, figures and limits, and the gate's verdict."""
+    from trainer import model_card
+
+    with front.open_store() as engine, transaction(engine) as connection:
+        found = registry.get(connection, version)
+        job = job_rows.of_challenger(connection, version)
+        moves = [move for move in registry.history(connection) if move.version == version]
+    folder = Path(found.uri)
+    written = files.read_member(folder, files.read_manifest(folder), files.CARD).decode()
+    since = model_card.afterwards(job.result if job else None, moves)
+    front.emit(
+        {"version": version, "card": written, "since": since},
+        as_json=as_json,
+        text=f"{written}\n{since}",
+    )
+
+
+@model_app.command()
 def promote(
     version: str,
-    reason: Annotated[str, typer.Option(help="Why; kept with the move.")] = "by hand",
+    reason: Annotated[
+        str | None, typer.Option(help="Why; kept with the move, and needed with --force.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even though the gate has not passed it.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a version the champion; the services load it within seconds."""
+    """Make a version the champion; the services load it within seconds.
+
+    It must have passed the gate against the present champion, or be forced with a reason.
+    """
     now = front.clock().now()
     with front.open_store() as engine:
         with transaction(engine) as connection:
             bundle = Path(registry.get(connection, version).uri)
         _verify(bundle)
         with transaction(engine) as connection:
-            before = registry.promote(connection, version, now=now, by=front.user(), reason=reason)
+            before = promotions.promote(
+                connection, version, now=now, by=front.user(), reason=reason, force=force
+            )
     front.emit(
         {"champion": version, "before": before},
         as_json=as_json,
@@ -122,17 +156,88 @@ def verify(
     version: Annotated[str, typer.Argument(help="The version; the champion when left out.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Check a bundle: every digest, and its answers on its own reference images."""
+    """Check a bundle: digests, answers on its own images, and each variant against float32.
+
+    Variants are compared on the validation images that the version was measured on, where they
+    are still in the pool, and else on the bundle's own.
+    """
+    from trainer import variants
+
+    with front.open_store() as engine, transaction(engine) as connection:
+        found = registry.get(connection, version) if version else registry.champion(connection)
+        if found is None:
+            raise BundleError("there is no champion yet; run: weakspot train")
+        samples = images.samples(
+            connection, split="val", labels=found.labels, added_by=found.snapshot_at, trusted=True
+        )
+    folder = Path(found.uri)
+    facts = _verify(folder)
+    with front.progress(as_json) as on_progress:
+        again = variants.recheck(folder, samples, on_progress) if samples else {}
+    if any(not each.n for each in again.values()) or not samples:
+        again = variants.recheck_on_own(folder)
+    told = files.read_manifest(folder).variants
+    sound = all(each.kept for each in again.values())
+    lines = [f"{found.version} is whole, and answers as it did when it was exported"]
+    now = {str(name): each for name, each in again.items()}
+    lines += [_told(name, verdict, now.get(name)) for name, verdict in told.items()]
+    front.emit(
+        {
+            "version": found.version,
+            "ok": sound,
+            **facts,
+            "variants": {name: each.to_dict() for name, each in again.items()},
+            "manifest": told,
+        },
+        as_json=as_json,
+        text="\n".join(lines),
+    )
+    if not sound:
+        raise typer.Exit(front.FAILED)
+
+
+@model_app.command()
+def export(
+    version: Annotated[str, typer.Argument(help="The version; the champion when left out.")] = "",
+    to: Annotated[Path, typer.Option(help="The folder to make.")] = Path("model"),
+    also: Annotated[
+        str, typer.Option(help="torchscript, safetensors, or both with a comma between.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Hand a version's model out: ONNX, and TorchScript or weights beside it, each checked."""
+    from trainer import handout
+
+    forms = handout.known_forms(also)
     with front.open_store() as engine, transaction(engine) as connection:
         found = registry.get(connection, version) if version else registry.champion(connection)
     if found is None:
         raise BundleError("there is no champion yet; run: weakspot train")
-    facts = _verify(Path(found.uri))
+    differences = handout.hand_out(Path(found.uri), to.absolute(), forms)
+    names = sorted(each.name for each in to.iterdir())
+    checked = [f"  {form:12} off by {off:.1e} at most" for form, off in differences.items()]
     front.emit(
-        {"version": found.version, "ok": True, **facts},
+        {
+            "version": found.version,
+            "folder": to.absolute(),
+            "files": names,
+            "largest_difference": differences,
+        },
         as_json=as_json,
-        text=f"{found.version} is whole, and answers as it did when it was exported",
+        text="\n".join([f"{found.version} is in {to}: {', '.join(names)}", *checked]),
     )
+
+
+def _told(name: str, made: dict[str, Any], again: Any | None) -> str:
+    """Return one line on a variant: what was found when it was made, and what was found now."""
+    if not made["kept"]:
+        return f"  {name}: not in the bundle: {made['reason']}"
+    if again is None:
+        return f"  {name}: its file is gone"
+    now = "holds" if again.kept else "DOES NOT HOLD"
+    score = "" if again.top1 is None else f", top-1 {_percent(again.top1).strip()}"
+    before = "" if again.fp32_top1 is None else f" (float32 {_percent(again.fp32_top1).strip()})"
+    return f"  {name}: {now} on {again.n} images{score}{before}: {again.reason}"
 
 
 def _verify(folder: Path) -> dict[str, Any]:
@@ -140,6 +245,25 @@ def _verify(folder: Path) -> dict[str, Any]:
 
     runner = Runner.open(folder, device="cpu")
     return {"digest": runner.digest, "labels": list(runner.labels)}
+
+
+@model_app.command()
+def mirror(as_json: Json = False) -> None:
+    """Bring MLflow up to date with the registry, as a worker does every 20 seconds."""
+    from trainer.mlflow_mirror import Mirror
+
+    uri = front.settings().mlflow_uri
+    if not uri:
+        raise UsageError("there is no MLflow to mirror to; set WEAKSPOT_MLFLOW_URI")
+    with front.open_store() as engine:
+        look = Mirror(engine, uri).look()
+    told = [
+        f"mirrored: {', '.join(look.mirrored) or 'nothing new'}",
+        f"champion: {look.champion or 'as it was'}",
+        *(f"skipped:  {version}, whose bundle cannot be read" for version in look.skipped),
+    ]
+    text = "a worker is at it already" if look.busy else "\n".join(told)
+    front.emit(look, as_json=as_json, text=text)
 
 
 @model_app.command()

@@ -110,7 +110,10 @@ class TestManifest:
     @pytest.mark.parametrize(
         ("facts", "complaint"),
         [
-            ({"format": 2}, "format 2"),
+            ({"format": 3}, "format 3"),
+            ({"format": 2}, "lacks .'variants'."),
+            ({"variants": {}}, "format 1 does not know"),
+            ({"format": 2, "variants": {"int8": {}}}, "variant int8: kept is not true"),
             ({"colour": "red"}, "'colour'"),
             ({"name": 7}, "name is no text"),
             ({"temperature": "1"}, "temperature is no number"),

@@ -1,5 +1,6 @@
 """What a version gives for its frozen images."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,23 @@ class TestMarks:
         found = marks.take(Runner.open(tiny_bundle(tmp_path)))
 
         assert (found.is_far_off, found.pixels_off) == (False, 0.0)
+
+    def test_allow_a_graph_in_integers_what_was_measured_of_it(self, tmp_path: Path):
+        """The daily look at the frozen images must not call its rounding a fault."""
+        folder = conv_bundle(tmp_path, with_int8=True)
+
+        found = marks.take(Runner.open(folder, engine="onnxruntime-int8"))
+
+        assert 0 < found.largest < found.allowed == pytest.approx(0.4 + 0.25)
+        assert not found.is_far_off
+
+    def test_see_a_graph_in_integers_that_is_further_off(self, tmp_path: Path):
+        """A driver or a processor that computes otherwise is still found out."""
+        runner = Runner.open(conv_bundle(tmp_path, with_int8=True), engine="onnxruntime-int8")
+        frozen = marks.read(runner)
+        moved = replace(frozen.sentinels, logits=frozen.sentinels.logits + 1)
+
+        assert marks.take(runner, replace(frozen, sentinels=moved)).is_far_off
 
     def test_see_a_decoder_that_gives_other_pixels(self, tmp_path: Path):
         """The sentinels begin after the resize and could not."""

@@ -11,6 +11,8 @@ from core.bundle import files, trial
 from core.bundle.trial import Limits, Measurement, Task, Trial, try_out
 from core.errors import BundleError
 from tests.tiny import tiny_bundle
+from tests.tiny_conv import add_int8, conv_bundle, conv_model, pictures, unloadable_model
+from trainer.quantize import to_int8
 
 QUICK = Task("cpu", callers=1, max_batch_size=2, seconds=0.05)
 
@@ -81,6 +83,62 @@ class TestTryOut:
         assert "PATH=" in seen.read_text()
 
 
+class TestQuantised:
+    """A bundle that has a graph in integers too."""
+
+    def test_is_timed_beside_the_others(self, tmp_path):
+        """Where it is the fastest it serves; nobody has to ask for it."""
+        found = _found(conv_bundle(tmp_path, with_int8=True))
+
+        assert found["onnxruntime-int8"].images_per_s
+        assert found["onnxruntime-int8"].agreement >= trial.LEAST_QUANTISED_AGREEMENT
+
+    def test_is_not_tried_where_there_is_none(self, tmp_path):
+        """Most bundles have none, and need no reason for it in every log."""
+        assert "onnxruntime-int8" not in _found(conv_bundle(tmp_path))
+
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_of_another_model_does_not_serve(self, tmp_path, seed):
+        """A processor that overflows looks like this: other answers, and nothing raised."""
+        other = to_int8(conv_model(seed=seed).SerializeToString(), pictures(24))
+        folder = add_int8(conv_bundle(tmp_path), other)
+
+        found = _found(folder)
+
+        assert found["onnxruntime-int8"].passed_over
+        assert found["onnxruntime-fp32"].deviation == 0
+
+    def test_with_wrong_answers_in_range_does_not_serve(self, tmp_path):
+        """The verdict may allow far logits; the answers must be those of float32 nevertheless."""
+        other = to_int8(conv_model(seed=1).SerializeToString(), pictures(24))
+        folder = add_int8(conv_bundle(tmp_path), other, largest_logit_difference=1e3)
+
+        assert "agrees with onnxruntime-fp32 on" in _found(folder)["onnxruntime-int8"].passed_over
+
+    def test_that_cannot_be_loaded_leaves_the_others_to_serve(self, tmp_path):
+        """F16 for a variant: a runtime too old for its operators still serves in float32."""
+        found = _found(add_int8(conv_bundle(tmp_path), unloadable_model()))
+
+        assert "cannot be loaded" in found["onnxruntime-int8"].passed_over
+        assert any(each.passed_over is None for each in found.values())
+
+    def test_that_does_not_end_ends_the_trial(self, tmp_path):
+        """S10 for a variant: the child dies of it, and the version that serves goes on."""
+        model = conv_model()
+        _endless(model)
+        folder = add_int8(conv_bundle(tmp_path), model.SerializeToString())
+
+        with pytest.raises(BundleError, match="not loaded and tried within 3 s"):
+            try_out(folder, QUICK, Limits(seconds=3))
+
+    def test_is_never_handed_to_openvino(self, tmp_path):
+        """OpenVINO answers wrongly there without a word; it is given float32, as ever."""
+        other = to_int8(conv_model(seed=1).SerializeToString(), pictures(24))
+        folder = add_int8(conv_bundle(tmp_path), other)
+
+        assert _found(folder)["openvino-fp32"].deviation < 1e-3
+
+
 class TestTrial:
     """What is kept of it."""
 
@@ -95,6 +153,11 @@ class TestTrial:
         )
 
         assert Trial.from_json(found.to_json()) == found
+
+
+def _found(folder):
+    """Return what a trial in this process finds, by engine."""
+    return {each.engine: each for each in trial.measure(folder, QUICK).measurements}
 
 
 def _script(folder, commands):
