@@ -17,10 +17,12 @@ from sqlalchemy import Engine
 from transformers import ResNetConfig, ResNetForImageClassification
 from transformers.utils import logging as transformers_logging
 
+from core.images.preprocess import Recipe
 from core.store import images
 from core.store.database import transaction
-from core.store.images import Image
+from core.store.images import Image, Sample
 from tests.images import png
+from trainer.dataset import Pixels, Sides
 from trainer.pipeline import RunConfig
 
 LABELS = ("Blue", "Green", "Red")
@@ -66,6 +68,23 @@ def colour(label: str, seed: int, *, dull: bool = False) -> NDArray[np.uint8]:
     return picture.clip(0, 255).astype(np.uint8)
 
 
+def tiny_pixels(per_class: int, *, first: int = 0) -> Pixels:
+    """Return so many pictures of each label, decoded, without files or a pool."""
+    labels = np.repeat(np.arange(len(LABELS)), per_class)
+    drawn = [colour(LABELS[n], first + i)[:SIZE, :SIZE] for i, n in enumerate(labels)]
+    samples = tuple(
+        Sample(first + i, "", f"{first + i:064x}", LABELS[n], "train") for i, n in enumerate(labels)
+    )
+    return Pixels(samples, labels, np.stack(drawn), np.arange(len(labels)), ())
+
+
+def tiny_sides(folder: Path) -> Sides:
+    """Return twelve pictures a class to learn from and five to choose by, kept in the folder."""
+    train, val = tiny_pixels(12), tiny_pixels(5, first=500)
+    recipe = Recipe(SIZE, SIZE, resize=SIZE)
+    return Sides(train, np.ones(len(train)), val, recipe, folder, folder / "features")
+
+
 def add(
     engine: Engine,
     folder: Path,
@@ -74,13 +93,14 @@ def add(
     per_side: Mapping[str, int],
     now: datetime = NOW,
     dull: bool = False,
+    first: int = 0,
 ) -> None:
-    """Draw so many pictures per label and side, and put them into the pool."""
+    """Draw so many pictures per label and side, from number `first` on, into the pool."""
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[Image] = []
     for label in labels:
         for split, n in per_side.items():
-            for number in range(n):
+            for number in range(first, first + n):
                 seed = 1_000 * list(images.SPLITS).index(split) + number
                 data = png(colour(label, seed, dull=dull))
                 path = folder / f"{label}-{split}-{number}.png"

@@ -2,12 +2,14 @@
 
 A backbone comes from `AutoModelForImageClassification`, by hub name or folder; its own last
 linear layer is taken out, so that what it answers are pooled features, and ours is put on top.
-Models whose classifier does not end in one linear layer over the classes are refused. A
+Models that never had a classifier (DINOv3) are taken by their pooled output, as `AutoModel` gives
+it. Models whose classifier does not end in one linear layer over the classes are refused. A
 retraining loads the champion from its bundle folder: configuration and safetensors, no pickles.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import warnings
@@ -15,6 +17,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError  # the error alone; nothing is unpickled here
 from typing import Any, cast
 
 import torch
@@ -24,18 +27,13 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from core.errors import BundleError, TrainingError
-from core.images.preprocess import Interpolation, Recipe
+from core.images.preprocess import Recipe
+from trainer.processing import preprocessing, recipe_of
 
 DEFAULT_BACKBONE = "microsoft/resnet-50"
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
-_INTERPOLATIONS: dict[int, Interpolation] = {
-    0: "nearest",
-    1: "lanczos",
-    2: "bilinear",
-    3: "bicubic",
-}
 
 
 class Network(nn.Module):
@@ -65,12 +63,18 @@ class Network(nn.Module):
         self.head = nn.Linear(width, classes)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
+        # A transformer's positions are made for one size, and interpolated for any other.
+        known = inspect.signature(backbone.forward).parameters
+        self._interpolates = "interpolate_pos_encoding" in known
         self.register_buffer("mean", torch.tensor(mean).mul(255).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).mul(255).view(1, 3, 1, 1))
 
     def features(self, images: Tensor) -> Tensor:
         """Return the pooled features, (N, width), of images (N, 3, H, W) valued 0 to 255."""
-        return self.backbone((images - self.mean) / self.std).logits
+        normalised = (images - self.mean) / self.std
+        if self._interpolates and tuple(images.shape[2:]) != _native_size(self.backbone):
+            return self.backbone(normalised, interpolate_pos_encoding=True).logits
+        return self.backbone(normalised).logits
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, (N, classes), of images (N, 3, H, W) valued 0 to 255."""
@@ -78,7 +82,7 @@ class Network(nn.Module):
 
     def config(self, labels: Sequence[str]) -> dict[str, Any]:
         """Return the backbone's configuration with these labels, ready for JSON."""
-        config = cast("Any", self.backbone).config
+        config = _settings(self.backbone)
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: index for index, label in enumerate(labels)}
         # Dates and dtypes among the values become words.
@@ -130,17 +134,18 @@ def load(
     """
     with _quiet_transformers():
         model = _from_config(_config(backbone)) if from_scratch else _pretrained(backbone)
-        processing = _processing(backbone) if not _is_built_in(backbone, from_scratch) else {}
+        processing = preprocessing(backbone) if not _is_built_in(backbone, from_scratch) else {}
     width = _cut_head(model, backbone)
-    recipe = _recipe(processing, image_size, resize)
-    _check_input(model, backbone, recipe, width)
-    return Backbone(
+    recipe = recipe_of(processing, _native_size(model), image_size=image_size, resize=resize)
+    made = Backbone(
         model,
         width,
         tuple(processing.get("image_mean") or _IMAGENET_MEAN),
         tuple(processing.get("image_std") or _IMAGENET_STD),
         recipe,
     )
+    _check_input(made, backbone)
+    return made
 
 
 def load_bundle(folder: Path, classes: int) -> Network:
@@ -206,20 +211,66 @@ def _config_from_dict(config: dict[str, Any]) -> Any:
     return AutoConfig.for_model(**config)
 
 
-def _from_config(config: Any) -> nn.Module:
-    from transformers import AutoModelForImageClassification
+class _Pooled(nn.Module):
+    """A model without a classifier; its pooled output stands where logits would."""
 
-    return AutoModelForImageClassification.from_config(config, dtype=torch.float32)
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.config = model.config
+
+    def forward(self, images: Tensor) -> Any:
+        from transformers.modeling_outputs import ImageClassifierOutput
+
+        pooled = getattr(self.model(images), "pooler_output", None)
+        if pooled is None:
+            raise TrainingError(
+                f"models of the family {self.config.model_type!r} have neither a classifier nor "
+                "pooled features; take another backbone"
+            )
+        return ImageClassifierOutput(logits=pooled)
+
+
+def _from_config(config: Any) -> nn.Module:
+    from transformers import AutoModel, AutoModelForImageClassification
+
+    if _is_classifier(config):
+        return AutoModelForImageClassification.from_config(config, dtype=torch.float32)
+    return _Pooled(AutoModel.from_config(config, dtype=torch.float32))
 
 
 def _pretrained(backbone: str) -> nn.Module:
-    from transformers import AutoModelForImageClassification
+    from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
 
     try:
         # Half-precision weights on disk are no reason to train in half precision.
-        return AutoModelForImageClassification.from_pretrained(backbone, dtype=torch.float32)
+        if _is_classifier(AutoConfig.from_pretrained(backbone)):
+            return AutoModelForImageClassification.from_pretrained(backbone, dtype=torch.float32)
+        return _Pooled(AutoModel.from_pretrained(backbone, dtype=torch.float32))
+    except UnpicklingError as error:  # torch reads numbers out of a pickle, and runs nothing
+        raise TrainingError(
+            f"the weights of backbone {backbone!r} are a pickle that holds more than numbers, and "
+            "are not read; save them as safetensors"
+        ) from error
     except (OSError, ValueError, SafetensorError) as error:
         raise _unavailable(backbone) from error
+
+
+def _is_classifier(config: Any) -> bool:
+    from transformers import AutoModelForImageClassification
+
+    # The only list that transformers keeps of what it has classifiers for.
+    return type(config) in AutoModelForImageClassification._model_mapping
+
+
+def _settings(model: nn.Module) -> Any:
+    return cast("Any", model).config
+
+
+def _native_size(model: nn.Module) -> tuple[int, int] | None:
+    """Return height and width of the images that the model is made for, where it says so."""
+    size = getattr(_settings(model), "image_size", None)
+    return (size, size) if isinstance(size, int) else size and tuple(size)
 
 
 def _unavailable(backbone: str) -> TrainingError:
@@ -231,7 +282,10 @@ def _unavailable(backbone: str) -> TrainingError:
 
 def _cut_head(model: nn.Module, backbone: str) -> int:
     """Replace the last linear layer over the classes by the identity; return its width."""
-    classes = int(cast("Any", model).config.num_labels)
+    if isinstance(model, _Pooled):
+        sizes = getattr(model.config, "hidden_sizes", None)
+        return int(sizes[-1] if sizes else model.config.hidden_size)
+    classes = int(_settings(model).num_labels)
     found = [
         (name, module)
         for name, module in model.named_modules()
@@ -247,43 +301,13 @@ def _cut_head(model: nn.Module, backbone: str) -> int:
     return linear.in_features
 
 
-def _processing(backbone: str) -> dict[str, Any]:
-    """Return the backbone's preprocessor_config.json; empty where there is none."""
-    from transformers.utils.hub import cached_file
-
-    try:
-        path = cached_file(backbone, "preprocessor_config.json")
-    except OSError:
-        return {}
-    return json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
-
-
-def _recipe(processing: Mapping[str, Any], image_size: int | None, resize: int | None) -> Recipe:
-    if image_size is not None:
-        return Recipe(image_size, image_size, resize=resize or image_size, interpolation="bilinear")
-    interpolation: Interpolation = _INTERPOLATIONS.get(processing.get("resample", 2), "bilinear")
-    size = processing.get("size", {"shortest_edge": 256})
-    short = size.get("shortest_edge") if isinstance(size, dict) else size
-    if short is None:
-        # Models of this kind see the whole picture, squashed to their own size.
-        return Recipe(size["height"], size["width"], resize=resize, interpolation=interpolation)
-    crop = processing.get("crop_size") if processing.get("do_center_crop", True) else None
-    if isinstance(crop, dict):
-        height, width = crop["height"], crop["width"]
-    elif crop is not None or not processing:
-        height = width = crop or 224
-    else:
-        # ConvNeXt's way of saying it: `size` is what comes out, `crop_pct` what was cut off.
-        height = width = short
-        short = round(short / processing.get("crop_pct", 1))
-    return Recipe(height, width, resize=resize or short, interpolation=interpolation)
-
-
-def _check_input(model: nn.Module, backbone: str, recipe: Recipe, width: int) -> None:
+def _check_input(made: Backbone, backbone: str) -> None:
+    recipe, width = made.recipe, made.width
     try:
         with torch.inference_mode():
-            answer = model.eval()(torch.zeros(1, 3, recipe.height, recipe.width)).logits
-    except (RuntimeError, ValueError) as error:
+            network = made.network(2).eval()
+            answer = network.features(torch.zeros(1, 3, recipe.height, recipe.width))
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise TrainingError(
             f"backbone {backbone!r} does not take images of {recipe.height} x {recipe.width}: "
             f"{error}; leave the image size to the backbone"

@@ -9,9 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.bundle.variants import DEFAULT_VARIANTS, wanted
 from core.errors import UsageError
 from trainer.architectures import DEFAULT_BACKBONE
+from trainer.augment import DEFAULT_POLICY, augment_options
+from trainer.freezing import learning_stages
+from trainer.imbalance import sampling
 from trainer.module import FitOptions
+from trainer.ranks import STRATEGIES
+from trainer.schedule import warm_up_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +28,37 @@ class RunConfig:
         name: Of the model that the result is a version of.
         backbone: Hub name or folder of an image classifier.
         from_scratch: Take its architecture only.
-        freeze: `none`, `backbone`, or `stages:N` to let the last N stages learn.
+        freeze: `none`, `backbone`, `stages:N` to let the last N stages learn, or `gradual`.
         epochs: Passes over the training images, at most.
         batch_size: Images a step.
-        learning_rate: Peak of the one-cycle schedule; None takes 2e-3 from scratch, else 2e-4.
+        learning_rate: Peak of the schedule; None takes 2e-3 from scratch, else 2e-4.
+        schedule: `one-cycle` or `cosine`.
+        warm_up: Share of the steps in which the rate rises; None takes 0.3 for one-cycle, 0.05
+            for cosine.
         weight_decay: AdamW's.
+        ema: Decay of the running average of the weights, which is then judged and kept; None
+            for no average.
         label_smoothing: Share of the label given to all classes alike.
         image_size: Side of the model's input in pixels; None takes the backbone's own.
         resize: Short side before the crop; None takes the backbone's own, or `image_size`.
         labels: The classes; None for all of the pool.
+        min_per_class: Classes with fewer training images are left out; None leaves out none.
         limit_per_class: Most training images of a class.
-        patience: Passes without a better validation accuracy before it stops; None for all.
-        augment: Whether images are varied from pass to pass.
+        sampling: `balanced`, `natural`, `effective` or `effective:BETA`: see trainer.imbalance.
+        logit_adjustment: How much of the classes' shares the loss makes up for; 1 aims at the
+            lowest balanced error.
+        patience: Passes without a better validation accuracy before it stops; None or 0 for all.
+        augment: `none`, `light`, `strong` or `trivial`, and changes to it such as
+            `strong,mixup=0.5,flip=0`: see trainer.augment.
+        variants: Of the exported graph, to be made, such as `int8,fp16`; empty for none.
         seed: Of every random choice.
         device: `auto`, `cpu` or `cuda`.
+        devices: How many of them, on each machine: see trainer.ranks.
+        nodes: How many machines.
+        strategy: How Lightning joins them: `auto`, `ddp` or `ddp_find_unused_parameters_true`.
+        compile: Whether torch compiles the network first.
+        intended_use: What its owner means it for, for the model card.
+        limits: What its owner knows it is not good for, likewise.
 
     Raises:
         UsageError: A value is out of bounds.
@@ -48,19 +71,37 @@ class RunConfig:
     epochs: int = 10
     batch_size: int = 64
     learning_rate: float | None = None
+    schedule: str = "one-cycle"
+    warm_up: float | None = None
     weight_decay: float = 0.05
+    ema: float | None = None
     label_smoothing: float = 0.0
     image_size: int | None = None
     resize: int | None = None
     labels: tuple[str, ...] | None = None
+    min_per_class: int | None = None
     limit_per_class: int | None = None
+    sampling: str = "balanced"
+    logit_adjustment: float = 0.0
     patience: int | None = 3
-    augment: bool = True
+    augment: str = DEFAULT_POLICY
+    variants: str = DEFAULT_VARIANTS
     seed: int = 0
     device: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "auto"
+    compile: bool = False
+    intended_use: str = ""
+    limits: str = ""
 
     def __post_init__(self) -> None:
         learning_stages(self.freeze)
+        wanted(self.variants)
+        warm_up_of(self.schedule, self.warm_up)
+        _check_loss(self)
+        _check_frozen(self)
+        _check_devices(self)
         if self.epochs < 1 or self.batch_size < 2:
             raise UsageError(
                 f"epochs {self.epochs} must be 1 or more, batch_size {self.batch_size} 2 or more"
@@ -78,12 +119,22 @@ class RunConfig:
             learning_rate=rate,
             weight_decay=self.weight_decay,
             batch_size=self.batch_size,
+            schedule=self.schedule,
+            warm_up=self.warm_up,
             label_smoothing=self.label_smoothing,
-            patience=self.patience,
-            vary=self.augment,
+            sampling=sampling(self.sampling),
+            logit_adjustment=self.logit_adjustment,
+            ema=self.ema,
+            patience=self.patience or None,
+            augment=augment_options(self.augment),
             trainable_stages=learning_stages(self.freeze),
+            gradual=self.freeze == "gradual",
             seed=self.seed,
             device=self.device,
+            devices=self.devices,
+            nodes=self.nodes,
+            strategy=self.strategy,
+            compile=self.compile,
         )
 
 
@@ -94,53 +145,98 @@ class RetrainOptions:
     Attributes:
         device: `auto`, `cpu` or `cuda`.
         weak_weight: How much oftener new images of a weak class are drawn.
+        min_new_images: New training images of a weak class without which nothing is trained.
+        max_held_back: Largest share of a class's new images held back for a doubtful label.
         learning_rate: Peak of the one-cycle schedule.
         epochs: Passes over old and new images.
         gate_margin: Drop per class that the gate must rule out.
         gate_overall_margin: Drop over all images that it must rule out.
         max_ece: Largest expected calibration error that passes.
         max_latency_ratio: Largest latency, in multiples of the champion's, that passes.
+        variants: Of the exported graph, to be made, such as `int8,fp16`; empty for none.
         seed: Of every random choice.
     """
 
     device: str = "auto"
     weak_weight: float = 3.0
+    min_new_images: int = 5
+    max_held_back: float = 0.2
     learning_rate: float = 1e-4
     epochs: int = 1
     gate_margin: float = 0.05
     gate_overall_margin: float = 0.01
     max_ece: float = 0.10
     max_latency_ratio: float = 1.5
+    variants: str = DEFAULT_VARIANTS
     seed: int = 0
 
     def fit_options(self, champion: Mapping[str, Any]) -> FitOptions:
         """Return what fitting needs to know; what is not said here is as in the champion's run.
 
+        A champion whose stages were thawed one by one learns as a whole by now. No average of
+        the weights is kept: the path back to the champion is looked along instead.
+
         Args:
             champion: The configuration that the champion is registered with.
         """
+        freeze = champion.get("freeze", "none")
         return FitOptions(
             epochs=self.epochs,
             learning_rate=self.learning_rate,
             weight_decay=champion.get("weight_decay", 0.05),
             batch_size=champion.get("batch_size", 64),
             label_smoothing=champion.get("label_smoothing", 0.0),
-            vary=champion.get("augment", True),
-            trainable_stages=learning_stages(champion.get("freeze", "none")),
+            sampling=sampling(champion.get("sampling", "balanced")),
+            logit_adjustment=champion.get("logit_adjustment", 0.0),
+            augment=augment_options(champion.get("augment", DEFAULT_POLICY)),
+            trainable_stages=None if freeze == "gradual" else learning_stages(freeze),
             seed=self.seed,
             device=self.device,
         )
 
 
-def learning_stages(spec: str) -> int | None:
-    """Return how many stages `freeze` lets learn; None for all (or for none: `backbone`).
+def _check_loss(config: RunConfig) -> None:
+    scheme = sampling(config.sampling)
+    if not 0 <= config.label_smoothing < 1:
+        raise UsageError(f"label_smoothing {config.label_smoothing:g} must be from 0 to below 1")
+    if config.logit_adjustment < 0:
+        raise UsageError(f"logit_adjustment {config.logit_adjustment:g} must be 0 or more")
+    if config.logit_adjustment and scheme.scheme == "balanced":
+        raise UsageError(
+            "logit_adjustment makes up for classes that are drawn more often than others; with "
+            "sampling balanced there are none: write sampling natural"
+        )
+    if config.ema is not None and not 0 < config.ema < 1:
+        raise UsageError(f"ema {config.ema:g} must lie between 0 and 1, such as 0.999")
 
-    Raises:
-        UsageError: It is none of `none`, `backbone` and `stages:N`.
-    """
-    if spec in {"none", "backbone"}:
-        return None
-    word, _, number = spec.partition(":")
-    if word != "stages" or not number.isdecimal() or int(number) < 1:
-        raise UsageError(f"freeze {spec!r} is unknown; write none, backbone or stages:N")
-    return int(number)
+
+def _check_frozen(config: RunConfig) -> None:
+    """Refuse what a head on kept features cannot do, rather than leave it out silently."""
+    options = augment_options(config.augment)
+    if config.freeze != "backbone":
+        return
+    if config.ema is not None:
+        raise UsageError("freeze backbone fits the head without steps to average: leave ema out")
+    if config.augment != DEFAULT_POLICY and not options.only_flips:
+        raise UsageError(
+            f"freeze backbone computes features once, so augment {config.augment!r} cannot vary "
+            "the images; write none or none,flip=0.5, or freeze fewer stages"
+        )
+
+
+def _check_devices(config: RunConfig) -> None:
+    """Refuse what many devices cannot share."""
+    processes = config.devices * config.nodes
+    if config.devices < 1 or config.nodes < 1:
+        raise UsageError(f"devices {config.devices} and nodes {config.nodes} must be 1 or more")
+    if config.strategy not in STRATEGIES:
+        raise UsageError(f"strategy {config.strategy!r} is unknown; write {', '.join(STRATEGIES)}")
+    if processes == 1:
+        return
+    if config.freeze in {"backbone", "gradual"}:
+        raise UsageError(f"freeze {config.freeze} is for one device; {processes} are asked for")
+    if config.batch_size % processes:
+        raise UsageError(
+            f"batch_size {config.batch_size} cannot be shared evenly by {processes} devices; "
+            "take a multiple"
+        )

@@ -1,28 +1,23 @@
-"""The images of one training run: a frozen list, decoded once, drawn evenly over the classes.
+"""The images of one training run: decoded once, and drawn as often as the run wants them.
 
-A snapshot names every image that the run may see, and its digest stands for exactly that list.
-Its pictures are decoded and resized once, by the one recipe, into a memory-mapped array of
-bytes; what changes from pass to pass is done to tensors (trainer.augment). Images that cannot be
-read are counted and left out. A pool that does not fit on the local disk at the model's input
-size is beyond this module.
+The pictures of a snapshot are decoded and resized once, by the one recipe, into a memory-mapped
+array of bytes; what changes from pass to pass is done to tensors (trainer.augment). Images that
+cannot be read are counted and left out. A pool that does not fit on the local disk at the model's
+input size is beyond this module.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sqlalchemy import Connection
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
@@ -30,42 +25,18 @@ from core.errors import CatalogError, InvalidImageError, NotFoundError, Training
 from core.images.decode import decode
 from core.images.preprocess import Recipe, preprocess
 from core.images.source import read_bytes
-from core.store import images
 from core.store.images import Sample
+from trainer import decoded
+from trainer.imbalance import Sampling
+from trainer.ranks import Rank
 
 Progress = Callable[[str, int, int], None]
+
+_Item = TypeVar("_Item")
 
 _CHUNK = 512  # images decoded between two reports of progress
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The frozen list of images of one run.
-
-    Attributes:
-        at: The moment it was frozen.
-        labels: The classes, in the order of the model's outputs.
-        train: What the weights are learnt from.
-        val: What temperature, best pass and reference levels are taken from.
-        test: The gate's; never learnt from.
-    """
-
-    at: datetime
-    labels: tuple[str, ...]
-    train: tuple[Sample, ...]
-    val: tuple[Sample, ...]
-    test: tuple[Sample, ...]
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over one sorted line `sha256 label split` for each image."""
-        lines = sorted(
-            f"{sample.sha256} {sample.label} {sample.split}\n"
-            for sample in (*self.train, *self.val, *self.test)
-        )
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,58 +91,6 @@ class Sides:
     features: Path
 
 
-def freeze(
-    connection: Connection,
-    *,
-    at: datetime,
-    labels: Sequence[str] | None = None,
-    limit_per_class: int | None = None,
-) -> Snapshot:
-    """Freeze the pool as it stood at `at`.
-
-    Args:
-        connection: Where the pool is.
-        at: Images added later are left out, and those whose label is held back as doubtful.
-        labels: The classes wanted, in the model's order; None for all, alphabetically.
-        limit_per_class: Most training images of a class; the other sides stay whole.
-
-    Raises:
-        TrainingError: There are fewer than two classes, one has nothing to learn from, or there
-            are no validation images.
-    """
-    classes = tuple(images.labels(connection) if labels is None else labels)
-    if len(set(classes)) < 2:
-        raise TrainingError(
-            f"a classifier needs two classes or more, not {list(classes)}; "
-            "import images first: weakspot data import DIR"
-        )
-    sides = {
-        split: images.samples(connection, split=split, labels=classes, added_by=at, trusted=True)
-        for split in images.SPLITS
-    }
-    _require_training_images(classes, Counter(sample.label for sample in sides["train"]))
-    if not sides["val"]:
-        raise TrainingError(
-            "the pool has no validation images; import with --split, such as .7/.15/.15"
-        )
-    train = limited(sides["train"], limit_per_class)
-    return Snapshot(at, classes, tuple(train), tuple(sides["val"]), tuple(sides["test"]))
-
-
-def limited(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
-    """Return at most `limit` samples of each class, in order; all of them without a limit."""
-    if limit is None:
-        return list(samples)
-    taken: Counter[str] = Counter()
-    kept: list[Sample] = []
-    # Samples come ordered by digest, so the same few are kept whenever this is repeated.
-    for sample in samples:
-        taken[sample.label] += 1
-        if taken[sample.label] <= limit:
-            kept.append(sample)
-    return kept
-
-
 def decode_all(
     samples: Sequence[Sample],
     *,
@@ -181,13 +100,16 @@ def decode_all(
     threads: int,
     on_progress: Progress | None = None,
 ) -> Pixels:
-    """Decode and resize every image once, into the new file `path`.
+    """Decode and resize every image once, into the file `path`; what is whole there is kept.
 
     Raises:
-        TrainingError: More than half of the images cannot be read.
+        TrainingError: More than half of the images cannot be read, or the disk is full.
     """
+    key = decoded.key_of(samples, recipe)
+    if (kept := decoded.find(path, key)) is not None:
+        return _readable(samples, labels, *kept)
     shape = (max(len(samples), 1), recipe.height, recipe.width, 3)
-    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    pixels = decoded.create(path, shape)
     complaints: dict[int, str] = {}
 
     def put(place: int) -> None:
@@ -202,16 +124,22 @@ def decode_all(
             list(pool.map(put, range(start, stop)))
             if on_progress:
                 on_progress("reading images", stop, len(samples))
+    decoded.keep(path, key, pixels, complaints)
     return _readable(samples, labels, pixels, complaints)
 
 
 def training_weights(
-    pixels: Pixels, labels: Sequence[str], *, favour: Mapping[int, float] | None = None
+    pixels: Pixels,
+    labels: Sequence[str],
+    *,
+    sampling: Sampling | None = None,
+    favour: Mapping[int, float] | None = None,
 ) -> NDArray[np.float64]:
     """Return how often each image is drawn, relative to the others, shape (n,).
 
-    Every class is drawn as often as any other, however many images it has. `favour` says, by
-    image id, which images come so many times as often, and make their class weigh more.
+    Without a sampling every class is drawn as often as any other, however many images it has.
+    `favour` says, by image id, which images come so many times as often, and make their class
+    weigh more.
 
     Raises:
         TrainingError: A class has no image that could be read.
@@ -223,7 +151,7 @@ def training_weights(
             f"no training image of {', '.join(map(repr, unreadable))} can be read; "
             "see: weakspot data verify"
         )
-    weights = len(pixels) / (len(labels) * counts[pixels.labels])
+    weights = (sampling or Sampling()).weights(counts)[pixels.labels]
     times = favour or {}
     return weights * np.array([times.get(sample.id, 1.0) for sample in pixels.samples])
 
@@ -244,11 +172,22 @@ def draw_order(
     return rng.permutation(shuffled[np.minimum(places, len(weights) - 1)])
 
 
+def one_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+    """Yield the items, the next one being made meanwhile in another thread."""
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
+
+
 class Batches(IterableDataset[tuple[Tensor, Tensor]]):
     """Training batches of raw pixels, a fresh order in each pass.
 
     Yields uint8 images (batch, height, width, 3) and class numbers (batch,). The order depends
-    on the seed and the number of the pass only.
+    on the seed and the number of the pass only. Many ranks share out each batch; a few images of
+    a pass are left for another then, so that all have as many to learn from. An image that would
+    be alone in the last batch joins the one before: of one alone no variance can be had.
     """
 
     def __init__(
@@ -258,37 +197,64 @@ class Batches(IterableDataset[tuple[Tensor, Tensor]]):
         batch_size: int,
         weights: NDArray[np.float64] | None = None,
         seed: int = 0,
+        rank: Rank | None = None,
+        ahead: bool = False,
     ) -> None:
+        """Make them.
+
+        Args:
+            pixels: The images.
+            batch_size: Of all ranks together.
+            weights: How often each image is drawn; None for each once, in order.
+            seed: Of the order.
+            rank: Whose share it is; None where there is one alone.
+            ahead: Whether the next batch is gathered while one is worked on: worth a thread
+                where another device does the work.
+        """
+        self._ahead = ahead
+        self._rank = rank or Rank()
         self._pixels = pixels
-        self._batch_size = batch_size
+        self._batch_size = batch_size // self._rank.of
         self._weights = weights
         self._seed = seed
         self._passes = 0
 
     def __len__(self) -> int:
-        return math.ceil(len(self._pixels) / self._batch_size)
+        return len(self._starts(len(self._mine(np.arange(len(self._pixels))))))
+
+    def begin(self, number: int) -> None:
+        """Make the next pass the one of that number, counted from 0."""
+        self._passes = number
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        # A generator: Lightning asks for it before it says which pass it is about to make.
         order = np.arange(len(self._pixels))
         if self._weights is not None:
             rng = np.random.default_rng([self._seed, self._passes])
             order = draw_order(self._weights, len(self._pixels), rng)
         self._passes += 1
-        for start in range(0, len(order), self._batch_size):
-            places = order[start : start + self._batch_size]
+        order = self._mine(order)
+        parts = np.split(order, self._starts(len(order))[1:])
+        batches = self._gathered(parts)
+        yield from one_ahead(batches) if self._ahead else batches
+
+    def _gathered(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[tuple[Tensor, Tensor]]:
+        for places in parts:
             yield (
                 torch.from_numpy(self._pixels.take(places)),
                 torch.from_numpy(self._pixels.labels[places]),
             )
 
+    def _mine(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
+        of = self._rank.of
+        whole = len(order) if self._weights is None else len(order) - len(order) % of
+        return order[:whole][self._rank.number :: of]
 
-def _require_training_images(classes: Sequence[str], counts: Mapping[str, int]) -> None:
-    empty = [label for label in classes if not counts.get(label)]
-    if empty:
-        raise TrainingError(
-            f"no training images of {', '.join(map(repr, empty))}; "
-            "import some, or name the classes to train with --classes"
-        )
+    def _starts(self, size: int) -> range:
+        """Return where batches begin."""
+        starts = range(0, size, self._batch_size)
+        alone = self._weights is not None and len(starts) > 1 and size - starts[-1] == 1
+        return starts[:-1] if alone else starts
 
 
 def _readable(

@@ -7,7 +7,8 @@ the path between the two states.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.errors import TrainingError
 from trainer import interpolate
 from trainer.architectures import Network
 from trainer.dataset import Progress, Sides
-from trainer.fit import fit, predict_logits
+from trainer.fit import FitReport, OnEpoch, fit, predict_logits
 from trainer.head import FeatureSource, HeadData, fit_head
 from trainer.interpolate import Point
 from trainer.module import FitOptions
@@ -51,11 +53,13 @@ class Tuned:
         chosen: The point.
         path: All points looked at.
         val_logits: What the network says of the validation images there, float32 (n, K).
+        passes: The figures of each pass, in order; none where a head alone was fitted.
     """
 
     chosen: Point
     path: tuple[Point, ...]
     val_logits: NDArray[np.float32]
+    passes: tuple[dict[str, float], ...] = ()
 
 
 def learn(
@@ -65,26 +69,31 @@ def learn(
     freeze: str,
     options: FitOptions,
     on_progress: Progress | None = None,
-) -> tuple[NDArray[np.float32], dict[str, float]]:
+    on_epoch: OnEpoch | None = None,
+) -> FitReport:
     """Train the network in place, its head alone where the backbone is frozen.
 
-    Returns:
-        Its logits for the validation images, float32 (n, K), and the facts of the fit.
+    After each pass a checkpoint is left in the folder of the sides, and gone on from when the
+    same is asked for again.
+
+    Raises:
+        TrainingError: Loss or gradient are not finite, the device is not there, or memory is
+            not enough.
     """
-    if freeze == "backbone":
-        report = fit_head(network, _head_data(network, sides, options, on_progress))
-    else:
-        report = fit(network, sides, options=options, on_progress=on_progress)
-    facts = {
-        "epochs": report.epochs,
-        "best_epoch": report.best_epoch,
-        "val_accuracy": report.val_accuracy,
-        "fit_s": round(report.seconds, 1),
-    }
-    return report.val_logits, facts
+    with _memory_told(options, sides):
+        if freeze == "backbone":
+            return fit_head(network, _head_data(network, sides, options, on_progress))
+        return fit(
+            network,
+            sides,
+            options=options,
+            on_progress=on_progress,
+            on_epoch=on_epoch,
+            resume=True,
+        )
 
 
-def finetune(
+def finetune(  # noqa: PLR0913 - each is named by its caller
     network: Network,
     sides: Sides,
     aim: Aim,
@@ -92,6 +101,7 @@ def finetune(
     freeze: str,
     options: FitOptions,
     on_progress: Progress | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Tuned:
     """Let the champion's network learn on, and leave it at the best point of the path back.
 
@@ -102,11 +112,19 @@ def finetune(
         freeze: `none`, `backbone` or `stages:N`, as the champion was trained.
         options: How it learns.
         on_progress: Told about steps and points.
+        on_epoch: Told about each pass; a head alone is fitted without any.
     """
     champion = _copied(network)
     answers = _answers(network, sides, freeze, options, on_progress)
     before = answers(champion)
-    learn(network, sides, freeze=freeze, options=options, on_progress=on_progress)
+    report = learn(
+        network,
+        sides,
+        freeze=freeze,
+        options=options,
+        on_progress=on_progress,
+        on_epoch=on_epoch,
+    )
     tuned = _copied(network)
     names = [name for name, _ in network.named_parameters()]
     points: list[Point] = []
@@ -126,7 +144,23 @@ def finetune(
             on_progress("choosing the point of interpolation", number + 1, len(aim.alphas))
     chosen = interpolate.choose(points, margin=aim.margin, overall_margin=aim.overall_margin)
     network.load_state_dict(interpolate.between(champion, tuned, chosen.alpha, learnt=names))
-    return Tuned(chosen, tuple(points), logits[chosen.alpha])
+    return Tuned(chosen, tuple(points), logits[chosen.alpha], report.passes)
+
+
+@contextmanager
+def _memory_told(options: FitOptions, sides: Sides) -> Generator[None]:
+    """Say what to do when there is no memory left; torch has no error of its own on a CPU."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        is_shortage = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not is_shortage and "can't allocate memory" not in str(error):
+            raise
+        size = f"{sides.recipe.height} x {sides.recipe.width}"
+        raise TrainingError(
+            f"memory is not enough for steps of {options.batch_size} images of {size}; take a "
+            "smaller --batch-size, --image-size or backbone"
+        ) from error
 
 
 def _head_data(
@@ -134,7 +168,7 @@ def _head_data(
 ) -> HeadData:
     source = FeatureSource(network, sides.recipe, sides.features, options.device)
     features = [source.features(sides.train, on_progress=on_progress)]
-    if options.vary:
+    if options.augment.flip:
         features.append(source.features(sides.train, mirrored=True, on_progress=on_progress))
     return HeadData(
         np.concatenate(features),
@@ -142,6 +176,7 @@ def _head_data(
         np.tile(sides.weights, len(features)),
         source.features(sides.val, on_progress=on_progress),
         sides.val.labels,
+        options.loss(np.bincount(sides.train.labels, minlength=network.head.out_features)),
     )
 
 

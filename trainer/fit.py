@@ -15,7 +15,6 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import lightning
@@ -26,11 +25,30 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from core.errors import TrainingError
-from trainer.architectures import Network, weights_bytes
+from trainer import checkpoint
+from trainer.architectures import Network
+from trainer.checkpoint import Found, SavePasses, WholeFile
 from trainer.dataset import Batches, Pixels, Progress, Sides
 from trainer.module import ClassifierModule, FitOptions, as_images
+from trainer.passes import Epoch, KeepBest, OnEpoch, Report, SeedPasses, TellEpochs
+from trainer.ranks import OneSetOfStatistics, Rank, this_rank
+
+__all__ = [
+    "Epoch",
+    "FitReport",
+    "OnEpoch",
+    "autocast",
+    "fit",
+    "has_bfloat16",
+    "in_channels_last",
+    "predict_logits",
+    "torch_device",
+    "use_all_cores",
+]
 
 _VALIDATION_BATCH = 128
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +61,8 @@ class FitReport:
         val_accuracy: Share of the validation images it got right.
         val_logits: What it said of them, float32 (n, K).
         seconds: How long all took.
+        resumed_after: Passes that an earlier run had made, before it was killed.
+        passes: The figures of each pass, in order; none where a head alone was fitted.
     """
 
     epochs: int
@@ -50,6 +70,17 @@ class FitReport:
     val_accuracy: float
     val_logits: NDArray[np.float32]
     seconds: float
+    resumed_after: int = 0
+    passes: tuple[dict[str, float], ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is kept with the version: nothing that another run of it would not say."""
+        return {
+            "epochs": self.epochs,
+            "best_epoch": self.best_epoch,
+            "val_accuracy": self.val_accuracy,
+            "passes": list(self.passes),
+        }
 
 
 def fit(
@@ -58,34 +89,49 @@ def fit(
     *,
     options: FitOptions,
     on_progress: Progress | None = None,
+    on_epoch: OnEpoch | None = None,
+    resume: bool = False,
 ) -> FitReport:
     """Fit the network in place and leave it with the weights of its best pass.
 
     Args:
         network: What is trained.
         sides: Images to learn from, and to choose the best pass by: highest accuracy, then
-            lowest loss. The best weights are kept in their folder as `best.safetensors`.
+            lowest loss.
         options: How.
         on_progress: Told about steps.
+        on_epoch: Told about each pass, at its end; what it raises ends the fit. It is called
+            from the thread that fits.
+        resume: Whether a checkpoint is written to the sides' folder after each pass, and one
+            that this very fit left there is gone on from.
 
     Raises:
         TrainingError: Loss or gradient are not finite, or the device is not there.
     """
     started = time.monotonic()
-    module = ClassifierModule(in_channels_last(network), options)
-    keeper = _KeepBest(sides.folder)
-    cancelled = threading.Event()
-    callbacks: list[Callback] = [keeper, _Report(on_progress, cancelled)]
+    keeper, cancelled = KeepBest(), threading.Event()
+    callbacks: list[Callback] = [
+        keeper,
+        Report(on_progress, cancelled),
+        TellEpochs(keeper, on_epoch),
+    ]
     if options.patience is not None:
-        stopping = EarlyStopping("val_accuracy", mode="max", patience=options.patience)
-        callbacks.append(stopping)
-    train = Batches(
-        sides.train, batch_size=options.batch_size, weights=sides.weights, seed=options.seed
-    )
-    val = Batches(sides.val, batch_size=_VALIDATION_BATCH)
-    with _quiet_lightning():
-        trainer = _trainer(options, callbacks)
-        _apart(lambda: trainer.fit(module, _loader(train), _loader(val)), cancelled)
+        callbacks.append(EarlyStopping("val_accuracy", mode="max", patience=options.patience))
+    found = None
+    if resume:
+        key = checkpoint.key_of(network, sides, options)
+        callbacks.append(SavePasses(sides.folder, key))
+        found = checkpoint.find(sides.folder, key)
+    if found is not None:
+        keeper.load_state_dict(found.best)
+        _logger.info("going on after pass %d of %d", keeper.epochs, options.epochs)
+    resumed_after = keeper.epochs
+    if found is None or not found.is_finished:
+        with _quiet_lightning():
+            task = _task(network, sides, options, callbacks, found)
+            _apart(task, cancelled)
+    # What was compiled was compiled for this fit.
+    vars(network).pop("_compiled_call_impl", None)
     network.load_state_dict(keeper.state)
     network.eval()
     return FitReport(
@@ -94,6 +140,8 @@ def fit(
         val_accuracy=keeper.accuracy,
         val_logits=keeper.logits,
         seconds=time.monotonic() - started,
+        resumed_after=resumed_after,
+        passes=tuple(keeper.passes),
     )
 
 
@@ -146,55 +194,50 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def use_all_cores() -> int:
-    """Let torch compute on every core this process may use, and return how many those are."""
+    """Let torch compute on every core that is this process's, and return how many those are."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(cores or 1)
+    cores = max((cores or 1) // this_rank().here, 1)
+    torch.set_num_threads(cores)
     # Numbers too small to matter would otherwise take the processor's slowest path.
     torch.set_flush_denormal(True)
-    return cores or 1
+    return cores
 
 
-class _KeepBest(Callback):
-    """Keeps the weights of the best pass."""
+def _task(
+    network: Network,
+    sides: Sides,
+    options: FitOptions,
+    callbacks: list[Callback],
+    found: Found | None,
+) -> Callable[[], None]:
+    """Return what makes all passes that are left."""
+    classes = network.head.out_features
+    module = ClassifierModule(
+        in_channels_last(network),
+        options,
+        counts=np.bincount(sides.train.labels, minlength=classes),
+        folder=sides.folder,
+    )
+    rank = this_rank() if options.devices * options.nodes > 1 else Rank()
+    train = Batches(
+        sides.train,
+        batch_size=options.batch_size,
+        weights=sides.weights,
+        seed=options.seed,
+        rank=rank,
+        ahead=torch_device(options.device).type == "cuda",
+    )
+    val = Batches(sides.val, batch_size=_VALIDATION_BATCH * rank.of, rank=rank)
+    before = [SeedPasses(train, options.seed), OneSetOfStatistics()]
+    trainer = _trainer(options, [*before, *callbacks])
+    if options.compile:
+        network.compile()
+    start = str(found.path) if found else None
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._loss = float("inf")
-        self.accuracy = -1.0
-        self.epochs = 0
-        self.best_epoch = 0
-        self.state: dict[str, torch.Tensor] = {}
-        self.logits: NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
+    def task() -> None:
+        trainer.fit(module, _loader(train), _loader(val), ckpt_path=start, weights_only=True)
 
-    def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        self.epochs = trainer.current_epoch + 1
-        if (pl_module.val_accuracy, -pl_module.val_loss) <= (self.accuracy, -self._loss):
-            return
-        self.accuracy, self._loss = pl_module.val_accuracy, pl_module.val_loss
-        self.best_epoch = self.epochs
-        self.logits = pl_module.val_logits.numpy()
-        self.state = {
-            name: tensor.detach().cpu().clone()
-            for name, tensor in pl_module.network.state_dict().items()
-        }
-        unfinished = self._folder / "best.tmp"
-        unfinished.write_bytes(weights_bytes(self.state))
-        unfinished.replace(self._folder / "best.safetensors")
-
-
-class _Report(Callback):
-    """Tells how many steps are done, and ends the run when nobody waits for it any more."""
-
-    def __init__(self, on_progress: Progress | None, cancelled: threading.Event) -> None:
-        self._on_progress = on_progress
-        self._cancelled = cancelled
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, *_args: Any, **_named: Any) -> None:
-        if self._cancelled.is_set():
-            raise TrainingError("the run was interrupted")
-        if self._on_progress:
-            total = int(trainer.estimated_stepping_batches)
-            self._on_progress("training", trainer.global_step, total)
+    return task
 
 
 def _trainer(options: FitOptions, callbacks: list[Callback]) -> lightning.Trainer:
@@ -202,15 +245,26 @@ def _trainer(options: FitOptions, callbacks: list[Callback]) -> lightning.Traine
     return lightning.Trainer(
         max_epochs=options.epochs,
         accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
+        devices=options.devices,
+        num_nodes=options.nodes,
+        strategy=_strategy(options),
+        sync_batchnorm=device.type == "cuda" and options.devices * options.nodes > 1,
+        use_distributed_sampler=False,
         precision="bf16-mixed" if has_bfloat16(device) else "32-true",
         callbacks=callbacks,
+        plugins=[WholeFile()],
         logger=False,
-        enable_checkpointing=False,
+        enable_checkpointing=any(isinstance(each, SavePasses) for each in callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
+
+
+def _strategy(options: FitOptions) -> str:
+    if options.strategy != "auto" or options.devices * options.nodes == 1:
+        return options.strategy
+    return "ddp"
 
 
 def _loader(batches: Batches) -> DataLoader[Any]:

@@ -11,8 +11,8 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from core.images.preprocess import Recipe
 from trainer.architectures import Network, weights_bytes
 from trainer.dataset import Pixels, Progress
 from trainer.fit import FitReport, autocast, has_bfloat16, in_channels_last, torch_device
+from trainer.loss import Loss
 from trainer.module import as_images
 
 # From strong to weak, for features whose mean squared distance from their mean is 1.
@@ -126,6 +127,7 @@ class HeadData:
         weights: How much each counts, float64 (n,).
         val_features: Of the validation images, float32 (m, width).
         val_labels: Their class numbers, int64 (m,).
+        loss: What is minimised on the training images.
     """
 
     features: NDArray[np.float32]
@@ -133,6 +135,7 @@ class HeadData:
     weights: NDArray[np.float64]
     val_features: NDArray[np.float32]
     val_labels: NDArray[np.int64]
+    loss: Loss = field(default_factory=Loss)
 
 
 def fit_head(
@@ -164,7 +167,9 @@ def fit_head(
     head = torch.zeros(network.width + 1, network.head.out_features)
     best, best_loss, chosen = head, float("inf"), 0
     for place, decay in enumerate(weight_decays):
-        head = _regression(head, inputs, labels, weights, decay)
+        head = _regression(
+            head, lambda head: (data.loss(_logits(head, inputs), labels) * weights).mean(), decay
+        )
         loss = float(functional.cross_entropy(_logits(head, val_inputs), val_labels))
         if loss < best_loss:
             best, best_loss, chosen = head, loss, place
@@ -183,23 +188,20 @@ def fit_head(
     )
 
 
-def _regression(
-    start: Tensor, inputs: Tensor, labels: Tensor, weights: Tensor, decay: float
-) -> Tensor:
-    """Return slopes and, in the last row, intercepts of the most likely head."""
+def _regression(start: Tensor, loss: Callable[[Tensor], Tensor], decay: float) -> Tensor:
+    """Return slopes and, in the last row, intercepts of the head with the least loss."""
     head = start.clone().requires_grad_()
     optimizer = torch.optim.LBFGS(
         [head], max_iter=_ITERATIONS, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
     )
 
-    def loss() -> Tensor:
+    def total() -> Tensor:
         optimizer.zero_grad()
-        losses = functional.cross_entropy(_logits(head, inputs), labels, reduction="none")
-        total = (losses * weights).mean() + decay / 2 * head[:-1].square().sum()
-        total.backward()
-        return total
+        value = loss(head) + decay / 2 * head[:-1].square().sum()
+        value.backward()
+        return value
 
-    optimizer.step(loss)
+    optimizer.step(total)
     return head.detach()
 
 

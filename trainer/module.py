@@ -7,22 +7,29 @@ through one are worth nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from core.errors import TrainingError
-from trainer.architectures import Network, stages
-from trainer.augment import augment
+from trainer.architectures import Network
+from trainer.augment import DEFAULT_POLICY, POLICIES, AugmentOptions, augment, mix
+from trainer.average import Average
+from trainer.freezing import freeze_stages, frozen_modules, gradual_stages
+from trainer.imbalance import Sampling, logit_offset
+from trainer.loss import Loss
+from trainer.pictures import before_and_after
+from trainer.ranks import interleaved
+from trainer.schedule import scheduler, warm_up_of
 
-Freeze = str  # "none", "backbone" or "stages:N"
-
-_WARM_UP = 0.3  # share of the steps in which the one-cycle rate rises
+PICTURES = "augmented.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +38,54 @@ class FitOptions:
 
     Attributes:
         epochs: Passes over the training images, at most.
-        learning_rate: Peak of the one-cycle schedule.
+        learning_rate: Peak of the schedule.
         weight_decay: AdamW's, on weights of two or more dimensions.
         batch_size: Images per step.
+        schedule: `one-cycle` or `cosine`.
+        warm_up: Share of the steps in which the rate rises; None takes the schedule's own.
         label_smoothing: Share of the label given to all classes alike.
+        sampling: How the images are drawn; the weights of the sides have it in them already.
+        logit_adjustment: How much of the classes' shares the loss makes up for; 0 for nothing.
+        ema: Decay of the average of the weights that is judged and kept; None keeps the weights.
         patience: Passes without a better validation accuracy before it stops; None for all.
-        vary: Whether images are varied from pass to pass.
+        augment: How images are varied from pass to pass.
         trainable_stages: How many of the last stages learn; None for the whole network.
+        gradual: Whether one more stage learns with each pass, after the head alone in the first.
         seed: Of order and variation.
         device: `auto`, `cpu` or `cuda`.
+        devices: How many of them, on each machine.
+        nodes: How many machines.
+        strategy: How Lightning joins them; `auto` is `ddp` where there are many.
+        compile: Whether torch compiles the network first.
     """
 
     epochs: int
     learning_rate: float
     weight_decay: float = 0.01
     batch_size: int = 64
+    schedule: str = "one-cycle"
+    warm_up: float | None = None
     label_smoothing: float = 0.0
+    sampling: Sampling = field(default_factory=Sampling)
+    logit_adjustment: float = 0.0
+    ema: float | None = None
     patience: int | None = None
-    vary: bool = True
+    augment: AugmentOptions = POLICIES[DEFAULT_POLICY]
     trainable_stages: int | None = None
+    gradual: bool = False
     seed: int = 0
     device: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "auto"
+    compile: bool = False
+
+    def loss(self, counts: NDArray[np.int64]) -> Loss:
+        """Return what is minimised, given how many training images each class has, (K,)."""
+        offset = None
+        if self.logit_adjustment:
+            offset = logit_offset(counts, self.sampling, self.logit_adjustment)
+        return Loss(offset, label_smoothing=self.label_smoothing)
 
 
 class ClassifierModule(lightning.LightningModule):
@@ -59,15 +93,35 @@ class ClassifierModule(lightning.LightningModule):
 
     Attributes:
         network: What is trained.
+        average: Of its weights, where one is kept.
         val_logits: What it said of the validation images in the last pass, float32 (n, K).
         val_accuracy: The share of those it got right.
         val_loss: Their mean cross-entropy.
     """
 
-    def __init__(self, network: Network, options: FitOptions) -> None:
+    def __init__(
+        self,
+        network: Network,
+        options: FitOptions,
+        *,
+        counts: NDArray[np.int64],
+        folder: Path | None = None,
+    ) -> None:
+        """Make one.
+
+        Args:
+            network: What is trained.
+            options: How.
+            counts: Training images of each class, shape (K,).
+            folder: Where a picture of what the network sees is left.
+        """
         super().__init__()
         self.network = network
         self.options = options
+        self.average = None if options.ema is None else Average(network, options.ema)
+        self.loss = options.loss(counts)
+        self._classes = len(counts)
+        self._folder = folder
         self.val_logits = torch.empty(0)
         self.val_accuracy = 0.0
         self.val_loss = float("inf")
@@ -75,8 +129,18 @@ class ClassifierModule(lightning.LightningModule):
         self._seen: list[tuple[Tensor, Tensor]] = []
         freeze_stages(network, options.trainable_stages)
 
+    @property
+    def judged(self) -> Network:
+        """What is validated and kept: the average where there is one, else the network."""
+        return self.network if self.average is None else self.average.network
+
     def on_train_epoch_start(self) -> None:
-        """Put learning parts into training mode, and only those."""
+        """Put learning parts into training mode, and only those; begin this pass's variation."""
+        self._generator.manual_seed(
+            pass_seed(self.options.seed, self.current_epoch, self.global_rank)
+        )
+        if self.options.gradual:
+            freeze_stages(self.network, gradual_stages(self.network, self.current_epoch))
         self.network.train()
         for module in frozen_modules(self.network):
             module.eval()
@@ -84,13 +148,11 @@ class ClassifierModule(lightning.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of one batch of bytes (N, H, W, 3) and class numbers (N,)."""
         pixels, labels = batch
-        images = as_images(pixels)
-        if self.options.vary:
-            images = augment(images, self._generator)
-        logits = self.network(images)
-        loss = functional.cross_entropy(
-            logits, labels, label_smoothing=self.options.label_smoothing
-        )
+        images, targets = self._varied(as_images(pixels), labels)
+        if self._folder is not None and self.global_rank == self.current_epoch == batch_idx == 0:
+            sheet = before_and_after(as_images(pixels), images)
+            (self._folder / PICTURES).write_bytes(sheet)
+        loss = self.loss(self.network(images), targets).mean()
         if not torch.isfinite(loss):
             raise _diverged("the loss", float(loss), self.options.learning_rate)
         return loss
@@ -102,6 +164,11 @@ class ClassifierModule(lightning.LightningModule):
         if not torch.isfinite(norm):
             raise _diverged("the gradient", float(norm), self.options.learning_rate)
 
+    def on_train_batch_end(self, *_args: Any, **_named: Any) -> None:
+        """Take the step into the average."""
+        if self.average is not None:
+            self.average.update(self.network)
+
     def on_validation_epoch_start(self) -> None:
         """Forget the pass before."""
         self._seen.clear()
@@ -109,33 +176,48 @@ class ClassifierModule(lightning.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Keep what the network says of one batch."""
         pixels, labels = batch
-        self._seen.append((self.network(as_images(pixels)).float().cpu(), labels.cpu()))
+        self._seen.append((self.judged(as_images(pixels)).float().cpu(), labels.cpu()))
 
     def on_validation_epoch_end(self) -> None:
         """Sum the pass up for early stopping and for the temperature."""
-        self.val_logits = torch.cat([logits for logits, _ in self._seen])
-        labels = torch.cat([labels for _, labels in self._seen])
+        self.val_logits = interleaved(torch.cat([logits for logits, _ in self._seen]))
+        labels = interleaved(torch.cat([labels for _, labels in self._seen]))
         self.val_accuracy = float((self.val_logits.argmax(1) == labels).float().mean())
         self.val_loss = float(functional.cross_entropy(self.val_logits, labels))
         self.log("val_accuracy", self.val_accuracy)
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW under a one-cycle schedule over all steps."""
+        """Return AdamW under a schedule over all steps."""
         optimizer = torch.optim.AdamW(
             _decayed_apart(self.network, self.options.weight_decay),
             lr=self.options.learning_rate,
             fused=True,  # one pass over the weights instead of ten
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
+        schedule = scheduler(
             optimizer,
-            max_lr=self.options.learning_rate,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=_WARM_UP,
+            self.options.schedule,
+            steps=int(self.trainer.estimated_stepping_batches),
+            warm_up=warm_up_of(self.options.schedule, self.options.warm_up),
         )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def _varied(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the network is shown and what it is to say of it."""
+        options = self.options.augment
+        # Where pixels lie and what they are must not be computed in half precision.
+        with torch.autocast(images.device.type, enabled=False):
+            images = augment(images, self._generator, options)
+            if not options.mixes:
+                return images, labels
+            return mix(images, labels, self._classes, self._generator, options)
+
+
+def pass_seed(seed: int, number: int, rank: int = 0) -> int:
+    """Return the seed of what is random in one pass: the same whether or not others came before."""
+    return int(np.random.SeedSequence([seed, number, rank]).generate_state(1)[0])
 
 
 def as_images(pixels: Tensor) -> Tensor:
@@ -143,41 +225,15 @@ def as_images(pixels: Tensor) -> Tensor:
     return pixels.permute(0, 3, 1, 2).float()
 
 
-def freeze_stages(network: Network, trainable: int | None) -> None:
-    """Let only the last `trainable` stages of the backbone learn, what follows them, and the head.
-
-    Raises:
-        TrainingError: The backbone has fewer stages, or none.
-    """
-    network.requires_grad_(requires_grad=True)
-    if trainable is None:
-        return
-    prefix, modules = stages(network.backbone)
-    if not 0 <= trainable <= len(modules):
-        raise TrainingError(f"the backbone has {len(modules)} stages; {trainable} cannot learn")
-    first = len(modules) - trainable
-    reached = False
-    # Parameters come in the network's order: stem, stages, and what follows them.
-    for name, parameter in network.backbone.named_parameters():
-        if name.startswith(f"{prefix}."):
-            reached = int(name.removeprefix(f"{prefix}.").partition(".")[0]) >= first
-        parameter.requires_grad_(reached)
-
-
-def frozen_modules(network: Network) -> Iterator[nn.Module]:
-    """Yield the modules that have parameters none of which learns."""
-    for module in network.modules():
-        parameters = list(module.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
-            yield module
-
-
 def _decayed_apart(network: Network, weight_decay: float) -> list[dict[str, Any]]:
-    """Return parameter groups: scales, shifts and biases are not drawn towards zero."""
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    """Return parameter groups: scales, shifts and biases are not drawn towards zero.
+
+    What is frozen is in them too: it gets no gradient, and so no step, until it is thawed.
+    """
+    parameters = list(network.parameters())
     return [
-        {"params": [p for p in learning if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in learning if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
 
 

@@ -11,12 +11,10 @@ Whatever raises on the way leaves the champion as it is; a pass is promoted by w
 from __future__ import annotations
 
 import functools
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,23 +22,23 @@ from typing import Any
 import torch
 from sqlalchemy import Connection, Engine
 
-from core.bundle import files
+from core.bundle.content import content_digest
+from core.bundle.runner import Runner
 from core.clock import Clock
-from core.errors import ConflictError, TrainingError
-from core.images.preprocess import Recipe
+from core.errors import BundleError, ConflictError, TrainingError
 from core.store import jobs, registry
 from core.store.database import transaction
 from core.store.registry import Version
-from trainer import architectures, exam, gate, newcomers, release
+from trainer import exam, gate, material, next_look, ranks, release
+from trainer.candidates import Sources, fine_tuned, frozen, run_name, trained
 from trainer.config import RetrainOptions, RunConfig
-from trainer.dataset import Progress, Sides, Snapshot, decode_all, freeze, training_weights
-from trainer.finetune import Aim, Tuned, finetune, learn
-from trainer.fit import use_all_cores
+from trainer.dataset import Progress
+from trainer.fit import FitReport, OnEpoch
+from trainer.material import Material
 from trainer.release import Candidate, Release
+from trainer.run_folder import begun, run_folder
 
 __all__ = ["RetrainOptions", "RetrainOutcome", "RunConfig", "TrainResult", "retrain", "train"]
-
-_OLD_RUN_S = 7 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +50,18 @@ class TrainResult:
         seconds: What it took.
         metrics: `{"val": {...}, "test": {...}}`.
         promoted: Whether it became the champion, because there was none.
+        digest: Of its content: the same for the same images, configuration and machine.
+        resumed_after: Passes that an earlier run had made, before it was killed.
+        left_out: Classes that had too few training images, and how many they had.
     """
 
     version: str
     seconds: float
     metrics: dict[str, Any]
     promoted: bool
+    digest: str
+    resumed_after: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class RetrainOutcome:
     promote: Callable[..., None] | None = None
 
 
-def train(
+def train(  # noqa: PLR0913 - each is named by its caller
     engine: Engine,
     config: RunConfig,
     *,
@@ -88,8 +92,13 @@ def train(
     runs: Path,
     clock: Clock,
     on_progress: Progress | None = None,
+    on_epoch: OnEpoch | None = None,
+    job: jobs.Job | None = None,
 ) -> TrainResult:
     """Train a version on the pool as it stands now; the first one becomes the champion.
+
+    A run that was killed is gone on with, from its last whole pass, by calling this again while
+    pool and configuration are the same.
 
     Args:
         engine: The database.
@@ -98,29 +107,38 @@ def train(
         runs: Folder of runs, and of kept features.
         clock: Says what "now" is.
         on_progress: Told about stages.
+        on_epoch: Told about each pass over the images; what it raises ends the run.
+        job: The claimed job it is for, whose fence guards what is registered; None without one.
 
     Raises:
         TrainingError: The pool, the backbone or the run gives nothing usable.
         BundleError: The export is wrong, or the bundle cannot be written.
+        StaleRunError: Another worker has taken the job over.
     """
     started = time.monotonic()
     torch.manual_seed(config.seed)
-    with transaction(engine) as connection:
-        snapshot = freeze(
-            connection,
-            at=clock.now(),
-            labels=config.labels,
-            limit_per_class=config.limit_per_class,
-        )
-    with _run_folder(runs) as folder:
-        candidate = _trained(config, _Sources(snapshot, folder, runs, {}), on_progress)
+
+    def released(candidate: Candidate, report: FitReport, folder: Path) -> TrainResult:
         made = release.build(
             engine, candidate, bundles=bundles, folder=folder, clock=clock, on_progress=on_progress
         )
-    promoted = _register_first(engine, made, clock.now())
-    return TrainResult(
-        made.version.version, time.monotonic() - started, made.version.metrics, promoted
-    )
+        promoted = _register_first(engine, made, clock.now(), job)
+        return TrainResult(
+            made.version.version,
+            time.monotonic() - started,
+            made.version.metrics,
+            promoted,
+            content_digest(made.folder),
+            report.resumed_after,
+            snapshot.left_out,
+        )
+
+    with ranks.together(config.devices, config.nodes) as rank:
+        listeners = (on_progress, on_epoch) if rank.is_first else (None, None)
+        snapshot = frozen(engine, config, ranks.agreed(clock.now()))
+        with ranks.shared_folder(runs, run_name(snapshot, config)) as folder:
+            candidate, report = trained(config, Sources(snapshot, folder, runs, {}), *listeners)
+            return ranks.by_first(lambda: released(candidate, report, folder))
 
 
 def retrain(  # noqa: PLR0913 - what a worker hands over, each by name
@@ -132,6 +150,7 @@ def retrain(  # noqa: PLR0913 - what a worker hands over, each by name
     runs: Path,
     clock: Clock,
     on_progress: Progress | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> RetrainOutcome:
     """Let the champion learn on for the job's classes, and put the challenger to the gate.
 
@@ -140,9 +159,11 @@ def retrain(  # noqa: PLR0913 - what a worker hands over, each by name
         job: The claimed job; its fence guards every write.
         options: How it learns, and the terms of the exam.
         bundles: Folder of all bundles.
-        runs: Folder of runs, and of kept features.
+        runs: Folder of runs, and of kept features; what this job's run needs to go on when its
+            worker dies lies in `job-<id>`.
         clock: Says what "now" is.
         on_progress: Told about stages; what it raises ends the run.
+        on_epoch: Told about each pass over the images, likewise.
 
     Raises:
         TrainingError: There is no champion, a flagged class is unknown to it, or nothing to
@@ -151,36 +172,106 @@ def retrain(  # noqa: PLR0913 - what a worker hands over, each by name
     """
     started = time.monotonic()
     torch.manual_seed(options.seed)
-    with transaction(engine) as connection:
-        champion = _champion(connection, job)
-        snapshot, new = newcomers.since(connection, champion, clock.now())
-    with _run_folder(runs) as folder:
-        favour = newcomers.favoured(snapshot, new, job.labels, options.weak_weight)
-        sources = _Sources(snapshot, folder, runs, favour)
-        candidate, tuned = _fine_tuned(champion, sources, job, options, on_progress)
-        made = release.build(
-            engine, candidate, bundles=bundles, folder=folder, clock=clock, on_progress=on_progress
+    with run_folder(runs, f"job-{job.id}") as folder:
+        with transaction(engine) as connection:
+            champion = _champion(connection, job)
+        at = begun(folder, clock.now())
+        if waiting := _waiting(engine, job, champion):
+            verdict, result = next_look.examine(
+                engine, waiting, options, at=at, on_progress=on_progress
+            )
+            return _examined(job, champion, waiting.challenger.version, verdict, result)
+        found = material.gather(engine, champion, job, options, at=at, on_progress=on_progress)
+        if not found.is_enough:
+            return _too_few(engine, job, champion, found, clock)
+        job = replace(job, labels=list(found.labels))
+        sources = Sources(found.snapshot, folder, runs, found.favour(options.weak_weight))
+        candidate, tuned = fine_tuned(
+            champion, sources, job, options, on_progress=on_progress, on_epoch=on_epoch
         )
-        with _removed_unless_registered(made), transaction(engine) as connection:
-            jobs.require_fence(connection, job)
-            registry.register(connection, made.version)
-        verdict = exam.examine(champion, made, job, options, on_progress)
-    status = exam.status_of(verdict)
-    result = {
+        made = _made_before(engine, job, champion, candidate, on_progress)
+        if made is None:
+            made = release.build(
+                engine,
+                candidate,
+                bundles=bundles,
+                folder=folder,
+                clock=clock,
+                on_progress=on_progress,
+            )
+            with _removed_unless_registered(made), transaction(engine) as connection:
+                jobs.require_fence(connection, job)
+                registry.register(connection, made.version)
+                jobs.note_challenger(connection, job, made.version.version)
+                found.record(connection, now=clock.now())
+        sitting = exam.Sitting(Runner.open(made.folder), made.test)
+        verdict = exam.examine(champion, sitting, job.labels, options, on_progress=on_progress)
+    result = found.to_dict() | {
         "gate": verdict.to_dict(),
         "champion": champion.version,
         "challenger": made.version.version,
-        "new_images": new.counts(),
-        "notes": newcomers.notes(new, job.labels),
         "alpha": tuned.chosen.alpha,
         "path": [point.to_dict() for point in tuned.path],
         "seconds": round(time.monotonic() - started, 1),
     }
-    promote = functools.partial(
-        exam.promote, job=job, champion=champion, challenger=made.version.version
-    )
+    return _examined(job, champion, made.version.version, verdict, result)
+
+
+def _made_before(
+    engine: Engine,
+    job: jobs.Job,
+    champion: Version,
+    candidate: Candidate,
+    on_progress: Progress | None,
+) -> Release | None:
+    """Return the challenger that this job's last try registered before its worker died, if any.
+
+    It must be of the same champion and the same images; else there is none.
+    """
+    if job.challenger is None:
+        return None
+    with transaction(engine) as connection:
+        made = registry.get(connection, job.challenger)
+    snapshot = candidate.snapshot
+    if (made.parent, made.snapshot) != (champion.version, snapshot.digest):
+        return None
+    try:
+        runner = Runner.open(Path(made.uri))
+    except BundleError:
+        return None
+    test = release.measure(runner, snapshot.test, "test images", on_progress)
+    return Release(made, test, float(runner.manifest.training["parity"]))
+
+
+def _waiting(engine: Engine, job: jobs.Job, champion: Version) -> next_look.Pending | None:
+    """Return the challenger that only waits for another look, where the job asks for one."""
+    with transaction(engine) as connection:
+        return next_look.pending(connection, job, champion)
+
+
+def _examined(
+    job: jobs.Job, champion: Version, challenger: str, verdict: gate.Verdict, result: dict[str, Any]
+) -> RetrainOutcome:
+    """Return what became of a challenger that has sat the exam."""
+    promote = functools.partial(exam.promote, job=job, champion=champion, challenger=challenger)
     return RetrainOutcome(
-        made.version.version, verdict, status, result, promote if verdict.passed else None
+        challenger,
+        verdict,
+        exam.status_of(verdict),
+        result,
+        promote if verdict.passed else None,
+    )
+
+
+def _too_few(
+    engine: Engine, job: jobs.Job, champion: Version, found: Material, clock: Clock
+) -> RetrainOutcome:
+    """Return that nothing was trained, and what is missing; doubtful labels are held back."""
+    with transaction(engine) as connection:
+        jobs.require_fence(connection, job)
+        found.record(connection, now=clock.now())
+    return RetrainOutcome(
+        None, None, "more images", found.to_dict() | {"champion": champion.version}
     )
 
 
@@ -197,118 +288,12 @@ def _champion(connection: Connection, job: jobs.Job) -> Version:
     return champion
 
 
-@dataclass(frozen=True, slots=True)
-class _Sources:
-    """What a run's images are decoded from and into."""
-
-    snapshot: Snapshot
-    folder: Path
-    runs: Path
-    favour: Mapping[int, float]
-
-    def decode(self, recipe: Recipe, on_progress: Progress | None) -> Sides:
-        """Return both sides that are learnt from, decoded by the recipe."""
-        labels, threads = self.snapshot.labels, use_all_cores()
-        train, val = (
-            decode_all(
-                samples,
-                labels=labels,
-                recipe=recipe,
-                path=self.folder / f"{name}.npy",
-                threads=threads,
-                on_progress=on_progress,
-            )
-            for name, samples in (("train", self.snapshot.train), ("val", self.snapshot.val))
-        )
-        weights = training_weights(train, labels, favour=self.favour)
-        return Sides(train, weights, val, recipe, self.folder, self.runs.absolute() / "features")
-
-
-def _trained(config: RunConfig, sources: _Sources, on_progress: Progress | None) -> Candidate:
-    """Load the backbone and train it on the snapshot."""
-    snapshot = sources.snapshot
-    backbone = architectures.load(
-        config.backbone,
-        from_scratch=config.from_scratch,
-        image_size=config.image_size,
-        resize=config.resize,
-    )
-    network = backbone.network(len(snapshot.labels))
-    sides = sources.decode(backbone.recipe, on_progress)
-    val_logits, facts = learn(
-        network,
-        sides,
-        freeze=config.freeze,
-        options=config.fit_options(),
-        on_progress=on_progress,
-    )
-    return Candidate(
-        name=config.name,
-        network=network,
-        architecture=config.backbone,
-        recipe=backbone.recipe,
-        snapshot=snapshot,
-        val=sides.val,
-        val_logits=val_logits,
-        config=asdict(config),
-        training=facts | _counted(snapshot, sides),
-    )
-
-
-def _fine_tuned(
-    champion: Version,
-    sources: _Sources,
-    job: jobs.Job,
-    options: RetrainOptions,
-    on_progress: Progress | None,
-) -> tuple[Candidate, Tuned]:
-    """Let the champion's network learn on, and go back as far as it pays."""
-    folder, labels = Path(champion.uri), champion.labels
-    manifest = files.verify(folder)
-    network = architectures.load_bundle(folder, len(labels))
-    sides = sources.decode(manifest.recipe, on_progress)
-    tuned = finetune(
-        network,
-        sides,
-        Aim(
-            flagged=[labels.index(label) for label in job.labels],
-            margin=options.gate_margin,
-            overall_margin=options.gate_overall_margin,
-        ),
-        freeze=champion.config.get("freeze", "none"),
-        options=options.fit_options(champion.config),
-        on_progress=on_progress,
-    )
-    candidate = Candidate(
-        name=champion.name,
-        network=network,
-        architecture=manifest.architecture,
-        recipe=manifest.recipe,
-        snapshot=sources.snapshot,
-        val=sides.val,
-        val_logits=tuned.val_logits,
-        config=champion.config | {"retraining": asdict(options)},
-        training=_counted(sources.snapshot, sides) | {"alpha": tuned.chosen.alpha},
-        parent=champion.version,
-    )
-    return candidate, tuned
-
-
-def _counted(snapshot: Snapshot, sides: Sides) -> dict[str, Any]:
-    return {
-        "images": {
-            "train": len(sides.train),
-            "val": len(sides.val),
-            "test": len(snapshot.test),
-        },
-        "left_out": len(sides.train.unreadable) + len(sides.val.unreadable),
-    }
-
-
-def _register_first(engine: Engine, made: Release, now: datetime) -> bool:
+def _register_first(engine: Engine, made: Release, now: datetime, job: jobs.Job | None) -> bool:
     """Register the version, and promote it when there is no champion; say whether it was."""
     with _removed_unless_registered(made), transaction(engine) as connection:
         registry.register(connection, made.version)
+        if job is not None:
+            jobs.note_challenger(connection, job, made.version.version)
     try:
         with transaction(engine) as connection:
             if registry.champion(connection) is not None:
@@ -330,17 +315,3 @@ def _removed_unless_registered(made: Release) -> Generator[None]:
     except BaseException:
         release.discard(made)
         raise
-
-
-@contextmanager
-def _run_folder(runs: Path) -> Generator[Path]:
-    """Give a folder for one run, gone afterwards; what killed runs left is removed in time."""
-    runs.mkdir(parents=True, exist_ok=True)
-    for leftover in runs.glob("run-*"):
-        if time.time() - leftover.stat().st_mtime > _OLD_RUN_S:
-            shutil.rmtree(leftover, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=runs.absolute()))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

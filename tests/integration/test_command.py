@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
 from core.store import registry
 from core.store.database import transaction
-from tests.pool import add_pictures, day, register
+from tests.pool import add_pictures, admit, day, register
+from tests.tiny import forge, tiny_bundle
 
 
 @pytest.fixture
@@ -41,11 +43,20 @@ class TestModel:
         register(engine, tmp_path / "bundles")
         register(engine, tmp_path / "bundles", name="v2", promoted_at=None)
 
-        assert json.loads(weakspot("model", "promote", "v2", "--json")[1]) == {
-            "champion": "v2",
-            "before": "v1",
-        }
+        forced = ("model", "promote", "v2", "--force", "--reason", "a new camera", "--json")
+        assert json.loads(weakspot(*forced)[1]) == {"champion": "v2", "before": "v1"}
         assert json.loads(weakspot("model", "rollback", "--json")[1])["champion"] == "v1"
+
+    def test_prints_the_card_and_what_came_after_it(self, weakspot, engine, tmp_path):
+        """A bundle is finished before its exam, and a reader wants to know how that ended."""
+        bundle = forge(tiny_bundle(tmp_path / "bundles"), {"MODEL_CARD.md": b"# pets v1\n"})
+        admit(engine, bundle, promoted_at=datetime(2026, 3, 1, tzinfo=UTC))
+
+        code, text, _ = weakspot("model", "card", "v1")
+
+        assert code == 0
+        assert text.startswith("# pets v1")
+        assert "- 2026-03-01: champion, by test" in text
 
     def test_refuses_to_promote_a_bundle_that_was_altered(self, weakspot, engine, tmp_path):
         """Nobody should serve what nobody tested."""
@@ -53,7 +64,7 @@ class TestModel:
         version = register(engine, tmp_path / "bundles", name="v2", promoted_at=None)
         (tmp_path / "bundles" / version.version / "model.onnx").write_bytes(b"")
 
-        code, _, complaint = weakspot("model", "promote", "v2")
+        code, _, complaint = weakspot("model", "promote", "v2", "--force", "--reason", "x")
 
         assert (code, "model.onnx" in complaint) == (1, True)
         with transaction(engine) as connection:

@@ -162,10 +162,22 @@ class TestTrain:
         assert len(rows.predicted) == 36
         assert version.config["image_size"] == SIZE
 
+    def test_leaves_a_card_and_the_figures_of_its_passes(self, champion: TrainResult, folder: Path):
+        """Who meets the bundle alone knows what it learnt from, and how that went."""
+        bundle = folder / "bundles" / champion.version
+        manifest = files.verify(bundle)
+
+        card = files.read_member(bundle, manifest, files.CARD).decode()
+
+        assert "| Blue | 12 | 8 | 12 |" in card
+        passes = manifest.training["passes"]
+        assert [each["number"] for each in passes] == list(range(1, len(passes) + 1))
+        assert max(each["val_accuracy"] for each in passes) == manifest.training["val_accuracy"]
+
     def test_leaves_no_run_behind(self, champion: TrainResult, folder: Path):
         """Decoded pixels are large; only kept features outlive a run."""
         assert champion.version
-        assert not list((folder / "runs").glob("run-*"))
+        assert not [path for path in (folder / "runs").iterdir() if path.name != "features"]
 
     def test_does_not_move_the_alias_when_there_is_a_champion(
         self, module_engine: Engine, champion: TrainResult, folder: Path
@@ -246,12 +258,25 @@ class TestRetrain:
         self, module_engine: Engine, champion: TrainResult, job: jobs.Job, folder: Path
     ):
         """Without anything new to learn the champion stays, and the numbers are kept."""
-        outcome = _retrain(module_engine, job, folder, replace(OPTIONS, learning_rate=1e-7))
+        options = replace(OPTIONS, learning_rate=1e-7, min_new_images=0)
+        outcome = _retrain(module_engine, job, folder, options)
 
         assert outcome.status in {"refused", "more images"}
         assert outcome.result["gate"]["passed"] is False
         assert "only 0 new training images of Red" in outcome.result["notes"][0]
         assert _champion_name(module_engine) == champion.version
+
+    def test_says_how_many_images_are_missing_instead_of_training_on_nothing(
+        self, module_engine: Engine, champion: TrainResult, job: jobs.Job, folder: Path
+    ):
+        """No version, no exam, no hour lost: the job ends with the number to label."""
+        before = sorted((folder / "bundles").iterdir())
+
+        outcome = _retrain(module_engine, job, folder)
+
+        assert (outcome.status, outcome.challenger) == ("more images", None)
+        assert outcome.result["missing"] == {"Red": OPTIONS.min_new_images}
+        assert sorted((folder / "bundles").iterdir()) == before
 
     def test_writes_nothing_when_another_worker_has_the_job(
         self, module_engine: Engine, champion: TrainResult, job: jobs.Job, folder: Path
@@ -260,7 +285,12 @@ class TestRetrain:
         before = sorted((folder / "bundles").iterdir())
 
         with pytest.raises(StaleRunError):
-            _retrain(module_engine, replace(job, fence=job.fence - 1), folder)
+            _retrain(
+                module_engine,
+                replace(job, fence=job.fence - 1),
+                folder,
+                replace(OPTIONS, min_new_images=0),
+            )
 
         assert sorted((folder / "bundles").iterdir()) == before
         assert _champion_name(module_engine) == champion.version

@@ -8,7 +8,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from core.bundle import engines, files
+from core.bundle import engines, files, variants
 from service.model.batcher import available_cores
 from weakspot import bundle_choice, front
 from weakspot.engine_speed import (
@@ -34,7 +34,8 @@ def bench(
     folder = bundle_choice.find(version, bundle)
     place = bundle_choice.known_device(device)
     one = bundle_choice.known_engine(engine)
-    names = (one,) if one else engines.candidates(place)
+    quantised = variants.kept(files.read_manifest(folder), variants.INT8)
+    names = (one,) if one else engines.candidates(place, quantised=quantised)
     cores = _thread_counts(available_cores())
     callers = _thread_counts(engines.suited(one, place, cores=available_cores()).callers)
     sizes = GPU_BATCH_SIZES if engines.will_use_gpu(one, place) else BATCH_SIZES

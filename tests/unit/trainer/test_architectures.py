@@ -8,6 +8,8 @@ import torch
 from transformers import (
     ConvNextConfig,
     ConvNextForImageClassification,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
     PreTrainedModel,
     ViTConfig,
     ViTForImageClassification,
@@ -27,14 +29,14 @@ def _saved(model: PreTrainedModel, folder: Path, **processing: object) -> str:
     return str(folder)
 
 
-def _vit(folder: Path) -> str:
+def _vit(folder: Path, patch_size: int | tuple[int, int] = 16) -> str:
     config = ViTConfig(
         hidden_size=12,
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=24,
         image_size=32,
-        patch_size=16,
+        patch_size=patch_size,
         num_labels=7,
     )
     size = {"height": 32, "width": 32}
@@ -116,10 +118,40 @@ class TestLoad:
         with pytest.raises(TrainingError, match="no-such-folder"):
             load(str(tmp_path / "no-such-folder"))
 
+    def test_interpolates_a_transformers_positions_for_another_size(self, tmp_path: Path):
+        """They are made for one size; what is learnt there is a start for any other."""
+        network = load(_vit(tmp_path), image_size=48).network(4).eval()
+
+        assert network.features(torch.rand(2, 3, 48, 48)).shape == (2, 12)
+
     def test_refuses_a_size_that_the_backbone_does_not_take(self, tmp_path: Path):
-        """A transformer's positions are made for one size."""
+        """Positions of patches that are not square are known at their own size only."""
         with pytest.raises(TrainingError, match="does not take images of 48 x 48"):
-            load(_vit(tmp_path), image_size=48)
+            load(_vit(tmp_path, patch_size=(16, 8)), image_size=48)
+
+    def test_takes_the_size_from_the_model_where_no_preprocessor_says_it(self, tmp_path: Path):
+        """A model trained at 32 x 32 is no use at 224."""
+        folder = Path(_vit(tmp_path))
+        (folder / "preprocessor_config.json").unlink()
+
+        assert load(str(folder)).recipe == Recipe(32, 32, resize=32)
+
+    def test_takes_a_model_that_never_had_a_classifier(self, tmp_path: Path):
+        """DINOv3 comes as features alone."""
+        config = DINOv3ViTConfig(
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=24,
+            image_size=32,
+            patch_size=8,
+        )
+        DINOv3ViTModel(config).save_pretrained(tmp_path)
+
+        backbone = load(str(tmp_path))
+
+        assert backbone.network(4).eval()(IMAGES).shape == (2, 4)
+        assert len(stages(backbone.model)[1]) == 2
 
 
 class TestNetwork:

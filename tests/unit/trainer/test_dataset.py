@@ -12,7 +12,9 @@ from core.errors import TrainingError
 from core.images.preprocess import Recipe, preprocess
 from core.store.images import Sample
 from tests.images import photo, png
-from trainer.dataset import Batches, Pixels, decode_all, draw_order, limited, training_weights
+from trainer.dataset import Batches, Pixels, decode_all, draw_order, training_weights
+from trainer.imbalance import Sampling
+from trainer.snapshot import limited
 
 LABELS = ("A", "B")
 RECIPE = Recipe(8, 8, resize=8)
@@ -90,6 +92,12 @@ class TestTrainingWeights:
         weights = training_weights(_decoded(_pool(tmp_path, "AAAB"), tmp_path), LABELS)
 
         assert weights[:3].sum() == pytest.approx(weights[3])
+
+    def test_natural_sampling_leaves_every_image_alike(self, tmp_path: Path):
+        """Then a class comes up as often as it has images."""
+        pixels = _decoded(_pool(tmp_path, "AAAB"), tmp_path)
+
+        assert training_weights(pixels, LABELS, sampling=Sampling("natural")).tolist() == [1] * 4
 
     def test_favoured_images_come_up_more_often(self, tmp_path: Path):
         """The new images of a weak class are what a retraining is for."""

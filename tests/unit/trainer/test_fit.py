@@ -9,28 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from core.errors import TrainingError, UsageError
+from core.errors import TrainingError
 from core.images.preprocess import Recipe
-from core.store.images import Sample
-from tests.training import LABELS, SIZE, colour, tiny_backbone
+from tests.training import LABELS, SIZE, tiny_backbone, tiny_pixels, tiny_sides
 from trainer.architectures import Network, load
-from trainer.config import RunConfig, learning_stages
-from trainer.dataset import Pixels, Sides
+from trainer.dataset import Sides
 from trainer.fit import FitReport, fit, has_bfloat16, predict_logits, torch_device
 from trainer.head import FeatureSource, HeadData, fit_head
-from trainer.module import FitOptions, freeze_stages, frozen_modules
+from trainer.module import FitOptions
 
 RECIPE = Recipe(SIZE, SIZE, resize=SIZE)
 OPTIONS = FitOptions(epochs=8, learning_rate=5e-3, batch_size=8, device="cpu")
-
-
-def _pixels(per_class: int, first: int) -> Pixels:
-    labels = np.repeat(np.arange(len(LABELS)), per_class)
-    images = [colour(LABELS[n], first + i)[:SIZE, :SIZE] for i, n in enumerate(labels)]
-    samples = tuple(
-        Sample(first + i, "", f"{first + i:064x}", LABELS[n], "train") for i, n in enumerate(labels)
-    )
-    return Pixels(samples, labels, np.stack(images), np.arange(len(labels)), ())
 
 
 @pytest.fixture
@@ -42,8 +31,7 @@ def network(tmp_path: Path) -> Network:
 @pytest.fixture
 def sides(tmp_path: Path) -> Sides:
     """Twelve pictures a class to learn from, five to choose by."""
-    train, val = _pixels(12, 0), _pixels(5, 500)
-    return Sides(train, np.ones(len(train)), val, RECIPE, tmp_path, tmp_path / "features")
+    return tiny_sides(tmp_path)
 
 
 class TestFit:
@@ -131,14 +119,6 @@ class TestDevice:
 class TestFreezeStages:
     """`stages:N`."""
 
-    def test_lets_the_last_stage_and_the_head_learn(self, network: Network):
-        """What comes before stays as it was trained."""
-        freeze_stages(network, 1)
-
-        learning = {name for name, p in network.named_parameters() if p.requires_grad}
-        assert all("stages.1" in name or name.startswith("head") for name in learning)
-        assert {"head.weight", "head.bias"} < learning
-
     def test_batch_norms_at_rest_keep_their_statistics(self, network: Network, sides: Sides):
         """A frozen part that still adapts is not frozen."""
         before = {k: v.clone() for k, v in network.state_dict().items() if "embedder" in k}
@@ -153,34 +133,6 @@ class TestFreezeStages:
         assert before
         assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 
-    def test_nothing_is_frozen_without_a_number(self, network: Network):
-        """The default trains everything."""
-        freeze_stages(network, None)
-
-        assert not list(frozen_modules(network))
-
-    def test_refuses_more_stages_than_there_are(self, network: Network):
-        """The message says how many there are."""
-        with pytest.raises(TrainingError, match="has 2 stages"):
-            freeze_stages(network, 3)
-
-
-class TestLearningStages:
-    """The words of `--freeze`."""
-
-    @pytest.mark.parametrize(
-        ("spec", "stages"), [("none", None), ("backbone", None), ("stages:2", 2)]
-    )
-    def test_are_read(self, spec: str, stages: int | None):
-        """Three forms, and no other."""
-        assert learning_stages(spec) == stages
-
-    @pytest.mark.parametrize("spec", ["all", "stages:0", "stages:x", "stages"])
-    def test_others_are_refused(self, spec: str):
-        """Before anything is loaded."""
-        with pytest.raises(UsageError, match="write none, backbone or stages:N"):
-            RunConfig(freeze=spec)
-
 
 class TestFeatures:
     """What a frozen backbone says, computed once."""
@@ -193,10 +145,10 @@ class TestFeatures:
     def test_are_kept(self, source: FeatureSource):
         """The second head costs no pass over the images."""
         told: list[int] = []
-        first = source.features(_pixels(4, 0))
+        first = source.features(tiny_pixels(4))
 
         second = source.features(
-            _pixels(4, 0), on_progress=lambda _stage, done, _total: told.append(done)
+            tiny_pixels(4), on_progress=lambda _stage, done, _total: told.append(done)
         )
 
         assert np.array_equal(first, second)
@@ -205,10 +157,10 @@ class TestFeatures:
     def test_only_new_images_are_computed(self, source: FeatureSource):
         """A retraining adds a few to many."""
         told: list[int] = []
-        source.features(_pixels(4, 0))
+        source.features(tiny_pixels(4))
 
         both = source.features(
-            _pixels(6, 0), on_progress=lambda _stage, _done, total: told.append(total)
+            tiny_pixels(6), on_progress=lambda _stage, _done, total: told.append(total)
         )
 
         assert told == [6]
@@ -216,7 +168,7 @@ class TestFeatures:
 
     def test_of_mirrored_images_are_others(self, source: FeatureSource):
         """They are kept apart."""
-        pixels = _pixels(4, 0)
+        pixels = tiny_pixels(4)
 
         assert not np.allclose(source.features(pixels), source.features(pixels, mirrored=True))
 

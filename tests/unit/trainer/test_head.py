@@ -1,0 +1,77 @@
+"""A head on kept features minimises the loss that the run asks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training import tiny_backbone
+from trainer.architectures import Network, load
+from trainer.head import HeadData, fit_head
+from trainer.imbalance import Sampling, logit_offset
+from trainer.loss import Loss
+
+COUNTS = np.array([90, 30, 10])
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Network:
+    """A tiny network with three classes."""
+    return load(str(tiny_backbone(tmp_path)), image_size=16).network(3)
+
+
+@pytest.fixture
+def data() -> HeadData:
+    """Three classes that overlap, one common and one rare."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), COUNTS)
+    features = (rng.normal(size=(130, 16)) + labels[:, None] * 0.4).astype(np.float32)
+    return HeadData(features, labels, np.ones(130), features, labels)
+
+
+class TestLossOfTheHead:
+    """What `--logit-adjustment` and `--label-smoothing` do with a frozen backbone."""
+
+    def test_adjusted_logits_move_the_intercepts_by_the_prior(
+        self, network: Network, data: HeadData
+    ):
+        """Intercepts are free, so the optimum is the plain one with the prior taken off."""
+        offset = logit_offset(COUNTS, Sampling("natural"), 1.0)
+        plain = fit_head(network, data, weight_decays=[1e-2]).val_logits
+
+        adjusted = fit_head(
+            network, replace(data, loss=Loss(offset)), weight_decays=[1e-2]
+        ).val_logits
+
+        moved = adjusted - plain + offset
+        assert np.abs(moved - moved.mean(axis=1, keepdims=True)).max() < 0.02
+
+    def test_adjusted_logits_find_more_of_the_rare_class(self, network: Network, data: HeadData):
+        """Which is what they are for."""
+        rare = data.labels == 2
+        offset = logit_offset(COUNTS, Sampling("natural"), 1.0)
+
+        found = [
+            fit_head(network, replace(data, loss=loss), weight_decays=[0.1]).val_logits.argmax(1)
+            for loss in (Loss(), Loss(offset))
+        ]
+
+        assert (found[1][rare] == 2).mean() > (found[0][rare] == 2).mean()
+
+    def test_smoothed_labels_make_it_less_sure(self, network: Network, data: HeadData):
+        """A share of every label goes to the other classes."""
+        sure = [
+            torch.from_numpy(
+                fit_head(network, replace(data, loss=loss), weight_decays=[1e-5]).val_logits
+            )
+            .softmax(1)
+            .amax(1)
+            .mean()
+            for loss in (Loss(), Loss(label_smoothing=0.3))
+        ]
+
+        assert float(sure[1]) < float(sure[0])
