@@ -40,6 +40,10 @@ class HomeSettings(BaseSettings):
         None,
         description="For demonstrations: a file whose whole seconds are added to the clock.",
     )
+    mlflow_uri: str = Field(
+        "",
+        description="MLflow server that versions and the champion are mirrored to; empty for none.",
+    )
 
     @property
     def bundles(self) -> Path:
@@ -65,6 +69,11 @@ class HomeSettings(BaseSettings):
     def runs(self) -> Path:
         """Folder of training runs: checkpoints and cached features."""
         return self.home / "runs"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard logs, one sub-folder a run."""
+        return self.home / "tensorboard"
 
 
 class ServiceSettings(BaseSettings):
@@ -96,6 +105,7 @@ class ServiceSettings(BaseSettings):
     engine: Literal[
         "auto",
         "onnxruntime-fp32",
+        "onnxruntime-int8",
         "openvino-fp32",
         "openvino-bf16",
         "openvino-f16",
@@ -191,6 +201,21 @@ class MonitorSettings(BaseSettings):
     cool_down_days: int = Field(
         3, ge=0, description="Days after a retraining of a class before the next."
     )
+    retrainings_a_day: int = Field(
+        3, ge=1, description="Retrainings that flags may ask for within 24 hours."
+    )
+    probation_days: int = Field(
+        14,
+        ge=0,
+        le=365,
+        description="Days after a promotion by the loop on which it may be rolled back; 0: none.",
+    )
+    rollback_alpha: float = Field(
+        0.01,
+        gt=0,
+        lt=1,
+        description="Probability that a version that is nowhere worse is ever rolled back.",
+    )
 
 
 class AlertSettings(BaseSettings):
@@ -239,8 +264,22 @@ class TrainerSettings(BaseSettings):
     poll_s: float = Field(2.0, gt=0, description="How often the worker looks for a job.")
     lease_s: int = Field(120, ge=10, description="A job whose worker is silent so long is free.")
     max_attempts: int = Field(3, ge=1, description="Tries of one job before it has failed.")
+    jobs: Literal["all", "retrain", "train"] = Field(
+        "all", description="Which jobs this worker takes."
+    )
     weak_weight: float = Field(
         3.0, ge=1, description="How much oftener new images of a weak class are drawn."
+    )
+    min_new_images: int = Field(
+        5,
+        ge=0,
+        description="New training images of a weak class without which nothing is trained.",
+    )
+    max_held_back: float = Field(
+        0.2,
+        ge=0,
+        le=0.5,
+        description="Most of a class's new images that may be held back for a doubtful label.",
     )
     learning_rate: float = Field(1e-4, gt=0, description="Learning rate of a retraining.")
     epochs: int = Field(1, ge=1, description="Passes of a retraining over old and new images.")
@@ -255,6 +294,14 @@ class TrainerSettings(BaseSettings):
     )
     max_latency_ratio: float = Field(
         1.5, ge=1, description="Largest latency, in multiples of the champion's, that passes."
+    )
+    tensorboard: bool = Field(
+        False, description="Whether each run writes TensorBoard logs to `tensorboard` in the home."
+    )
+    variants: str = Field(
+        "int8,fp16",
+        pattern=r"^ *((int8|fp16) *(, *(int8|fp16) *)*)?$",
+        description="Coarser, faster graphs made beside each version's own; empty for none.",
     )
 
 

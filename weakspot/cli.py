@@ -3,10 +3,11 @@
 import typer
 
 from weakspot import front
-from weakspot.commands import bench, examine, monitor, predict, programs, train
+from weakspot.commands import bench, examine, monitor, predict, programs, train, tune
 from weakspot.commands.alerts import alerts_app
 from weakspot.commands.data import data_app
 from weakspot.commands.database import db_app
+from weakspot.commands.jobs import jobs_app
 from weakspot.commands.keys import keys_app
 from weakspot.commands.model import model_app
 from weakspot.commands.simulate import simulate_app
@@ -35,7 +36,10 @@ app.command(rich_help_panel=_PROGRAMS)(programs.dashboard)
 app.add_typer(data_app, name="data", rich_help_panel=_MODEL)
 app.command(rich_help_panel=_MODEL)(train.train)
 app.command(rich_help_panel=_MODEL)(train.retrain)
+app.command(rich_help_panel=_MODEL)(tune.tune)
+app.command("trials", rich_help_panel=_MODEL)(tune.show_trials)
 app.command(rich_help_panel=_MODEL)(predict.predict)
+app.add_typer(jobs_app, name="jobs", rich_help_panel=_MODEL)
 app.add_typer(model_app, name="model", rich_help_panel=_MODEL)
 app.command(rich_help_panel=_EXAMINE)(examine.validate)
 app.command(rich_help_panel=_EXAMINE)(examine.backfill)

@@ -116,7 +116,7 @@ def sample(
 
 @data_app.command()
 def wanted(as_json: Json = False) -> None:
-    """List the classes that the next draw lacks images of, the most urgent first."""
+    """List the classes that the next draw or a retraining lacks images of, most urgent first."""
     from monitor import health
     from monitor.page import MonitorOptions
 
@@ -124,7 +124,10 @@ def wanted(as_json: Json = False) -> None:
     with front.open_store() as engine, transaction(engine) as connection:
         found = health.wanted(connection, options=options)
     enough = "there are enough fresh images of every class for the next draw"
-    text = "\n".join(health_text.wanted_lines(found["needs_labels"])) or enough
+    lines = health_text.wanted_lines(found["needs_labels"]) or [enough]
+    if found["retraining"]:
+        lines += ["retrainings wait for:", *health_text.retraining_lines(found["retraining"])]
+    text = "\n".join(lines)
     front.emit(found, as_json=as_json, text=text)
 
 
