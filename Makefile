@@ -10,7 +10,7 @@ ARGS   ?=
 export DO_NOT_TRACK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test check fix types layers up migrate bench lock
+.PHONY: help setup demo test check tests-of-parts tests-of-the-whole fix types layers up migrate bench lock
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -36,7 +36,18 @@ demo: setup  ## The whole story on sample data, in minutes (ARGS="--exit --json"
 check: setup  ## All that CI checks, fastest first
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	$(MAKE) --no-print-directory layers types
-	$(BIN)/python -m pytest $(ARGS)
+	@$(call pytest,tests/end_to_end tests/browser)
+	@$(MAKE) --no-print-directory -j2 --output-sync=target tests-of-parts tests-of-the-whole
+
+# The story wants both cores to itself. Of the others one half mostly computes and one mostly waits.
+tests-of-parts: setup
+	@$(call pytest,core tests/unit)
+
+tests-of-the-whole: setup
+	@$(call pytest,tests/house tests/integration)
+
+# With ARGS="-k word" there may be no such test in a part, which is exit code 5.
+pytest = $(BIN)/python -m pytest $(ARGS) $(1) || test $$? -eq 5
 
 test: check  ## Install what is missing and run everything that CI runs
 

