@@ -17,7 +17,9 @@ from core.store.database import transaction
 from core.store.registry import Version
 from monitor import daily
 from monitor.page import MonitorOptions
-from tests.pool import add_pictures, day, night_after
+from tests.pool import add_pictures, day, night_after, register
+
+SPIDERS_ARE_CATS = {"Spider": "Cat"}
 
 
 @dataclass
@@ -71,3 +73,10 @@ def forget_bits(engine: Engine) -> None:
     """Let the machine have given other bits when it was first asked."""
     with transaction(engine) as connection:
         connection.execute(sa.text("UPDATE sentinel_baselines SET answers = repeat('0', 64)"))
+
+
+def after_a_healthy_day(engine: Engine, home: Path) -> World:
+    """Return a world whose champion has been examined once, and was well."""
+    made = World(engine, home, register(engine, home / "bundles"))
+    made.live(1)
+    return made

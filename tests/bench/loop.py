@@ -17,36 +17,39 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
-import psycopg
 from PIL import Image
-from psycopg import sql
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine
 
 from core import catalog
 from core.bundle.runner import Runner
 from core.clock import FixedClock, day_bounds
 from core.images.decode import decode
 from core.images.preprocess import preprocess
-from core.store import database, embedded, jobs, registry
+from core.store import embedded, jobs, registry
 from core.store.database import transaction
 from monitor import daily
 from monitor.page import MonitorOptions
+from tests.bench.photographs import (
+    Base,
+    Pictures,
+    own_database,
+    pictures_of,
+    train,
+    write_table,
+)
 from tests.degradations import degradations
 from trainer import pipeline
-from trainer.config import RetrainOptions, RunConfig
+from trainer.config import RetrainOptions
 from trainer.worker import Worker
 
-BEGIN, END = "<!-- loop: begin -->", "<!-- loop: end -->"
-LEARNT, VALIDATED, GATE, KEPT, PER_DAY, DAYS, FAULT_DAY = 140, 40, 100, 60, 10, 10, 4
+BASE = Base(learnt=140, validated=40, tested=100, at=datetime(2026, 2, 27, tzinfo=UTC))
+KEPT, PER_DAY, DAYS, FAULT_DAY = 60, 10, 10, 4
 FIRST = date(2026, 3, 1)
-TRAINED_AT = datetime(2026, 2, 27, tzinfo=UTC)
 ARRIVING_SPLIT = (0.6, 0.1, 0.3)
 WAYS = degradations(blur=8, light=0.08, kept=0.35)
 CASES = {
@@ -95,17 +98,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", type=Path)
     asked = parser.parse_args()
-    pictures = _pictures(asked.photos, asked.seed)
+    pictures = pictures_of(asked.photos, BASE.pictures + KEPT + DAYS * PER_DAY, asked.seed)
     found: dict[str, Found] = {}
     with tempfile.TemporaryDirectory(prefix="weakspot-loop-") as folder:
         home = Path(folder)
         home.chmod(0o755)  # root's Postgres runs as another user, who must get in
         with embedded.connect(home / "postgres") as server:
-            with _database(server.url, "base", None) as engine:
-                result = _train(engine, home, pictures, asked.backbone)
+            with own_database(server.url, "base") as engine:
+                result = train(engine, home, pictures, BASE, asked.backbone)
             sys.stderr.write(f"trained in {result.seconds:.0f} s: {result.metrics['test']}\n")
             for label in asked.classes.split(","):
-                with _database(server.url, f"loop_{label.lower()}", "base") as engine:
+                with own_database(server.url, f"loop_{label.lower()}", "base") as engine:
                     case = _Case(engine, home, pictures, label, CASES[label], asked.margin)
                     found[label] = case.run()
                 sys.stderr.write(f"{label}: {found[label]}\n")
@@ -122,7 +125,7 @@ class _Case:
         self,
         engine: Engine,
         home: Path,
-        pictures: Mapping[str, list[Path]],
+        pictures: Pictures,
         weak: str,
         way: str,
         margin: float,
@@ -131,7 +134,7 @@ class _Case:
         self._weak, self._way = weak, way
         self._folder = home / f"case-{weak}"
         self._options = RetrainOptions(gate_margin=margin)
-        self._at = FixedClock(TRAINED_AT)
+        self._at = FixedClock(BASE.at)
 
     def run(self) -> Found:
         """Live through the days."""
@@ -199,7 +202,7 @@ class _Case:
         noon = day_bounds(today)[0] + timedelta(hours=12)
         lines = ["path,label,captured_at"]
         for label, paths in self._pictures.items():
-            start = LEARNT + VALIDATED + GATE + KEPT + (number - 1) * PER_DAY
+            start = BASE.pictures + KEPT + (number - 1) * PER_DAY
             for path in paths[start : start + PER_DAY]:
                 worse = label == self._weak and number >= FAULT_DAY
                 placed = folder / f"{label}-{path.name}"
@@ -220,7 +223,7 @@ class _Case:
         runner = Runner.open(Path(uri))
         found: dict[str, float] = {}
         for label, paths in self._pictures.items():
-            start = LEARNT + VALIDATED + GATE
+            start = BASE.pictures
             right = 0
             for path in paths[start : start + KEPT]:
                 data = self._degraded(path) if label == self._weak else path.read_bytes()
@@ -229,54 +232,6 @@ class _Case:
                 right += runner.labels[int(said)] == label
             found[label] = right / KEPT
         return found
-
-
-def _pictures(folder: Path, seed: int) -> dict[str, list[Path]]:
-    """Return the files of each class, in an order that the seed alone decides."""
-    by_label: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"}:
-            by_label.setdefault(path.parent.name, []).append(path)
-    needed = LEARNT + VALIDATED + GATE + KEPT + DAYS * PER_DAY
-    rng = np.random.default_rng(seed)
-    for label, paths in by_label.items():
-        if len(paths) < needed:
-            sys.exit(f"{label} has {len(paths)} pictures, and {needed} are needed")
-        by_label[label] = [paths[i] for i in rng.permutation(len(paths))[:needed]]
-    return by_label
-
-
-def _train(
-    engine: Engine, home: Path, pictures: Mapping[str, list[Path]], backbone: str
-) -> pipeline.TrainResult:
-    lines = ["path,label,split"]
-    for label, paths in pictures.items():
-        sides = ["train"] * LEARNT + ["val"] * VALIDATED + ["test"] * GATE
-        lines += [f"{path},{label},{side}" for path, side in zip(paths, sides, strict=False)]
-    listing = home / "base.csv"
-    listing.write_text("\n".join(lines), encoding="utf-8")
-    catalog.import_images(engine, str(listing), added_at=TRAINED_AT)
-    return pipeline.train(
-        engine,
-        RunConfig(backbone=backbone, freeze="backbone"),
-        bundles=home / "bundles",
-        runs=home / "runs",
-        clock=FixedClock(TRAINED_AT + timedelta(minutes=5)),
-    )
-
-
-@contextmanager
-def _database(url: str, name: str, template: str | None) -> Iterator[Engine]:
-    plain = url.replace("postgresql+psycopg://", "postgresql://", 1)
-    copied = sql.SQL(" TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
-    with psycopg.connect(plain, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)) + copied)
-    address = make_url(url).set(database=name).render_as_string(hide_password=False)
-    if template is None:
-        database.upgrade(address)
-    engine = database.create_engine(address)
-    yield engine
-    engine.dispose()
 
 
 def _write(page: Path, found: Mapping[str, Found]) -> None:
@@ -291,10 +246,7 @@ def _write(page: Path, found: Mapping[str, Found]) -> None:
             f"{100 * each.before:.0f} % | {100 * each.after:.0f} % | "
             f"{each.worst}, {100 * each.lost:.1f} points | {', '.join(each.statuses) or 'none'} |"
         )
-    head, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    tail = rest.partition(END)[2]
-    table = "\n".join(lines)
-    page.write_text(f"{head}{BEGIN}\n\n{table}\n\n{END}{tail}", encoding="utf-8")
+    write_table(page, "loop", lines)
 
 
 if __name__ == "__main__":

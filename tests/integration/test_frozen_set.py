@@ -22,20 +22,17 @@ from core.store import (
 )
 from core.store.database import transaction
 from monitor.diagnosis import sentinel_watch
-from tests.examined import World, forget_bits
+from tests.examined import SPIDERS_ARE_CATS, World, after_a_healthy_day, forget_bits
 from tests.pool import FIRST_DAY, admit, day, night_after, register
 from tests.tiny import forge, tiny_bundle
 
 PROMOTED = day_bounds(FIRST_DAY)[0]
-SPIDERS_ARE_CATS = {"Spider": "Cat"}
 
 
 @pytest.fixture
 def world(engine: Engine, tmp_path: Path) -> World:
     """One healthy day has passed."""
-    made = World(engine, tmp_path, register(engine, tmp_path / "bundles"))
-    made.live(1)
-    return made
+    return after_a_healthy_day(engine, tmp_path)
 
 
 class TestFrozenSet:

@@ -20,19 +20,16 @@ from core.store.database import transaction
 from core.store.traces import Stretch
 from monitor import retraining
 from monitor.diagnosis import label_doubts
-from tests.examined import World
+from tests.examined import SPIDERS_ARE_CATS, World, after_a_healthy_day
 from tests.pool import FIRST_DAY, add_pictures, day, night_after, register
 
 PROMOTED = day_bounds(FIRST_DAY)[0]
-SPIDERS_ARE_CATS = {"Spider": "Cat"}
 
 
 @pytest.fixture
 def world(engine: Engine, tmp_path: Path) -> World:
     """One healthy day has passed."""
-    made = World(engine, tmp_path, register(engine, tmp_path / "bundles"))
-    made.live(1)
-    return made
+    return after_a_healthy_day(engine, tmp_path)
 
 
 class TestCause:
