@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from trainer.freezing import freeze_stages
 
 SIZE = 32
 IMAGES = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)) * 255
-_ALL = "WEAKSPOT_TEST_ALL_FAMILIES"
 
 
 def _resnet(kind: str) -> PreTrainedModel:
@@ -134,25 +132,12 @@ FAMILIES: dict[str, Callable[[], PreTrainedModel]] = {
 }
 
 
-# Long to trace, or like another that is traced: a minute in all, with WEAKSPOT_TEST_ALL_FAMILIES=1.
-NOT_ALWAYS = {
-    "convnext",
-    "dinov3 convnext",
-    "mobilenet v1",
-    "mobilenet v2",
-    "resnet, bottleneck",
-    "swin",
-    "vit, oblong patches",
-}
-
-
 @pytest.fixture(scope="module", params=FAMILIES, ids=lambda name: name.replace(", ", "-"))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model of one family, as the hub would hand it out."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("family")
     FAMILIES[request.param]().save_pretrained(path)
-    (path / "family").write_text(request.param)
     return path
 
 
@@ -194,8 +179,6 @@ class TestFamily:
 
     def test_is_exported_at_parity(self, folder: Path, network: Network):
         """At batch 1, 3 and 16: the one proof that the exporter can be trusted with it."""
-        if (folder / "family").read_text() in NOT_ALWAYS and not os.environ.get(_ALL):
-            pytest.skip(f"seconds of tracing; runs with {_ALL}=1")
         images = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3), dtype=np.uint8)
         graph = served_graph(network, 1.5)
 
