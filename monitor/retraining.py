@@ -18,7 +18,7 @@ after a refusal. None opens a loop: the same images would make the same challeng
 
 No class is due whose labels look wrong, and none at all while the frozen set gets other answers
 than before: a retraining would learn the one, and cure neither. Where the pictures have changed,
-only pictures of the new kind help, and the job itself asks for those (trainer.material).
+only pictures of the new kind help, and the job itself asks for those (trainer.aiming.material).
 """
 
 from __future__ import annotations

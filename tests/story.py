@@ -23,7 +23,7 @@ from monitor.page import MonitorOptions
 from tests.images import png
 from tests.pool import add_predictions, day, drawn_image, night_after, register
 from tests.tiny import picture
-from trainer.verdict import Comparison, Improvement, Verdict
+from trainer.exams.verdict import Comparison, Improvement, Verdict
 
 LABELS = (
     "Bear", "Bird", "Cat", "Cow", "Dog", "Elephant", "Giraffe", "Horse", "Sheep", "Zebra",

@@ -21,7 +21,7 @@ from core.bundle import files, sentinels
 from core.bundle.outputs import EMBEDDING_SIZE
 from core.bundle.sentinels import Sentinels
 from tests.tiny import LABELS, forge, picture, tiny_bundle
-from trainer.quantize import to_int8
+from trainer.bundling.quantize import to_int8
 
 SIZE = 16
 _WIDTH = 8

@@ -22,7 +22,7 @@ from core.store import images
 from core.store.database import transaction
 from core.store.images import Image, Sample
 from tests.images import png
-from trainer.dataset import Pixels, Sides
+from trainer.images.dataset import Pixels, Sides
 from trainer.pipeline import RunConfig
 
 LABELS = ("Blue", "Green", "Red")

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from core.images.preprocess import Recipe
 from core.store.images import Sample
 from trainer import ranks
-from trainer.architectures import Network
-from trainer.augment import augment_options
-from trainer.dataset import Pixels, Sides
-from trainer.fit import fit
-from trainer.module import FitOptions
+from trainer.fitting.fit import fit
+from trainer.fitting.module import FitOptions
+from trainer.images.dataset import Pixels, Sides
+from trainer.networks.architectures import Network
+from trainer.variation.augment import augment_options
 
 SIZE = 8
 # Without variation: two generators cannot draw what one would.

@@ -26,15 +26,15 @@ from core.store import jobs, registry
 from core.store.database import open_database, transaction
 from core.store.jobs import RETRAIN, TRAIN, Job
 from trainer.lease import Progress
-from trainer.mlflow_mirror import mirroring
-from trainer.tensorboard_log import recorded
+from trainer.tracking.mlflow_mirror import mirroring
+from trainer.tracking.tensorboard_log import recorded
 from trainer.worker import Work, Worker
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from trainer.config import RetrainOptions, RunConfig
-    from trainer.passes import OnEpoch
+    from trainer.fitting.passes import OnEpoch
     from trainer.pipeline import RetrainOutcome
 
 logger = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """From a snapshot to a trained network: images decoded, weights fitted, facts gathered.
 
 A training begins with a backbone, a retraining with the champion. What comes out is a candidate,
-of which nothing is written yet (trainer.release does that).
+of which nothing is written yet (trainer.bundling.release does that).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from core.images.preprocess import Recipe
 from core.store import jobs
 from core.store.database import transaction
 from core.store.registry import Version
-from trainer import architectures
+from trainer.bundling.release import Candidate
 from trainer.config import RetrainOptions, RunConfig
-from trainer.dataset import Progress, Sides, decode_all, training_weights
-from trainer.exportable import require_exportable
-from trainer.finetune import Aim, Tuned, finetune, learn
-from trainer.fit import FitReport, OnEpoch, use_all_cores
-from trainer.imbalance import Sampling
+from trainer.fitting.finetune import Aim, Tuned, finetune, learn
+from trainer.fitting.fit import FitReport, OnEpoch, use_all_cores
+from trainer.images.dataset import Progress, Sides, decode_all, training_weights
+from trainer.images.imbalance import Sampling
+from trainer.images.snapshot import Snapshot, freeze
+from trainer.networks import architectures
+from trainer.networks.exportable import require_exportable
 from trainer.ranks import first_alone
-from trainer.release import Candidate
-from trainer.snapshot import Snapshot, freeze
 
 
 def frozen(engine: Engine, config: RunConfig, now: datetime) -> Snapshot:

@@ -11,13 +11,13 @@ from typing import Any
 
 from core.bundle.variants import DEFAULT_VARIANTS, wanted
 from core.errors import UsageError
-from trainer.architectures import DEFAULT_BACKBONE
-from trainer.augment import DEFAULT_POLICY, augment_options
-from trainer.freezing import learning_stages
-from trainer.imbalance import sampling
-from trainer.module import FitOptions
+from trainer.fitting.module import FitOptions
+from trainer.fitting.schedule import warm_up_of
+from trainer.images.imbalance import sampling
+from trainer.networks.architectures import DEFAULT_BACKBONE
+from trainer.networks.freezing import learning_stages
 from trainer.ranks import STRATEGIES
-from trainer.schedule import warm_up_of
+from trainer.variation.augment import DEFAULT_POLICY, augment_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,12 @@ class RunConfig:
         labels: The classes; None for all of the pool.
         min_per_class: Classes with fewer training images are left out; None leaves out none.
         limit_per_class: Most training images of a class.
-        sampling: `balanced`, `natural`, `effective` or `effective:BETA`: see trainer.imbalance.
+        sampling: `balanced`, `natural`, `effective` or `effective:BETA` (trainer.images.imbalance).
         logit_adjustment: How much of the classes' shares the loss makes up for; 1 aims at the
             lowest balanced error.
         patience: Passes without a better validation accuracy before it stops; None or 0 for all.
         augment: `none`, `light`, `strong` or `trivial`, and changes to it such as
-            `strong,mixup=0.5,flip=0`: see trainer.augment.
+            `strong,mixup=0.5,flip=0`: see trainer.variation.augment.
         variants: Of the exported graph, to be made, such as `int8,fp16`; empty for none.
         seed: Of every random choice.
         device: `auto`, `cpu` or `cuda`.

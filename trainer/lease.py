@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from trainer.passes import Epoch
+    from trainer.fitting.passes import Epoch
 
 logger = logging.getLogger(__name__)
 

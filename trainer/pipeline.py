@@ -29,13 +29,16 @@ from core.errors import BundleError, ConflictError, TrainingError
 from core.store import jobs, registry
 from core.store.database import transaction
 from core.store.registry import Version
-from trainer import exam, gate, material, next_look, ranks, release
+from trainer import ranks
+from trainer.aiming import material
+from trainer.aiming.material import Material
+from trainer.bundling import release
+from trainer.bundling.release import Candidate, Release
 from trainer.candidates import Sources, fine_tuned, frozen, run_name, trained
 from trainer.config import RetrainOptions, RunConfig
-from trainer.dataset import Progress
-from trainer.fit import FitReport, OnEpoch
-from trainer.material import Material
-from trainer.release import Candidate, Release
+from trainer.exams import exam, gate, next_look
+from trainer.fitting.fit import FitReport, OnEpoch
+from trainer.images.dataset import Progress
 from trainer.run_folder import begun, run_folder
 
 __all__ = ["RetrainOptions", "RetrainOutcome", "RunConfig", "TrainResult", "retrain", "train"]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-    from trainer.passes import OnEpoch
+    from trainer.fitting.passes import OnEpoch
 
 logger = logging.getLogger(__name__)
 

@@ -24,9 +24,9 @@ from weakspot import front
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from trainer.compare import Compared
     from trainer.config import RunConfig
     from trainer.pipeline import TrainResult
+    from trainer.search.compare import Compared
 
 
 def one(run: RunConfig, *, as_json: bool) -> None:
@@ -99,7 +99,7 @@ def compare(runs: Sequence[RunConfig], backbones: Sequence[str], *, as_json: boo
         UsageError: There is more than one configuration to compare them under.
         Exit: With code 1, when a backbone gave nothing.
     """
-    from trainer import compare as comparison
+    from trainer.search import compare as comparison
 
     _require_one_process(runs)
     if len(runs) != 1:
@@ -131,7 +131,8 @@ def listed(words: str) -> list[str]:
 
 
 def _train(engine: Engine, run: RunConfig, on_progress: front.OnProgress) -> TrainResult:
-    from trainer import pipeline, ranks, tensorboard_log
+    from trainer import pipeline, ranks
+    from trainer.tracking import tensorboard_log
 
     home, clock = front.settings(), front.clock()
     wanted = front.read(TrainerSettings).tensorboard and ranks.this_rank().is_first

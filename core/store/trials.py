@@ -1,8 +1,9 @@
 """The searches for better options, trial by trial, as a page or a program reads them.
 
-Optuna keeps them (trainer.tune), in tables of its own in the schema `optuna` of this database,
-which it makes at the first search. They are read here without it, so that whoever shows them need
-not have it installed. Of its tables only what is named below is used; the pinned version has them.
+Optuna keeps them (trainer.search.tune), in tables of its own in the schema `optuna` of this
+database, which it makes at the first search. They are read here without it, so that whoever shows
+them need not have it installed. Of its tables only what is named below is used; the pinned version
+has them.
 """
 
 from __future__ import annotations

@@ -27,12 +27,12 @@ from torch.nn import functional
 
 from core.images.preprocess import Recipe
 from core.store.images import Sample
-from trainer import architectures
-from trainer.architectures import Network
-from trainer.augment import augment_options
-from trainer.dataset import Batches, Pixels, Sides
-from trainer.fit import autocast, fit, in_channels_last, torch_device, use_all_cores
-from trainer.module import FitOptions, as_images
+from trainer.fitting.fit import autocast, fit, in_channels_last, torch_device, use_all_cores
+from trainer.fitting.module import FitOptions, as_images
+from trainer.images.dataset import Batches, Pixels, Sides
+from trainer.networks import architectures
+from trainer.networks.architectures import Network
+from trainer.variation.augment import augment_options
 
 CLASSES = 15
 
@@ -71,7 +71,7 @@ def bare(network: Network, train: Pixels, options: FitOptions) -> float:
 
 
 def ours(network: Network, sides: Sides, options: FitOptions) -> float:
-    """Return the images a second of `trainer.fit.fit`, in its last pass."""
+    """Return the images a second of `trainer.fitting.fit.fit`, in its last pass."""
     moments: list[float] = []
     fit(
         network,

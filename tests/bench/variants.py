@@ -28,8 +28,8 @@ from core.images.decode import decode
 from core.images.preprocess import preprocess
 from core.store.images import Sample
 from tests.tiny import forge
-from trainer import quantize, variants
-from trainer.release import spread
+from trainer.bundling import quantize, variants
+from trainer.bundling.release import spread
 
 
 def samples_of(folder: Path, split: str, labels: tuple[str, ...]) -> list[Sample]:

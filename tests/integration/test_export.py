@@ -20,8 +20,9 @@ from core.store import registry
 from core.store.database import transaction
 from tests.tiny import forge
 from tests.training import LABELS, NOW, add, tiny_backbone, tiny_config
-from trainer import architectures, export, handout, pipeline
-from trainer import variants as rules
+from trainer import pipeline
+from trainer.bundling import variants as rules
+from trainer.networks import architectures, export, handout
 from weakspot import front
 from weakspot.cli import app
 
@@ -111,7 +112,7 @@ class TestVariants:
 
 
 class TestHandOut:
-    """`trainer.handout`."""
+    """`trainer.networks.handout`."""
 
     def test_writes_every_form_and_checks_each(self, bundle: Path, tmp_path: Path):
         """What leaves the house answers as the bundle does."""

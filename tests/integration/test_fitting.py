@@ -17,9 +17,9 @@ from core.store.database import transaction
 from core.store.registry import Version
 from tests.training import NOW, SIZE, add, tiny_backbone, tiny_config
 from trainer import pipeline
-from trainer.module import PICTURES
+from trainer.fitting.module import PICTURES
+from trainer.images.snapshot import freeze
 from trainer.pipeline import TrainResult
-from trainer.snapshot import freeze
 
 OPTIONS = {
     "epochs": 2,

@@ -19,9 +19,9 @@ from core.store.registry import Version
 from tests.images import png
 from tests.pool import day, drawn_image, register
 from tests.tiny import LABELS, picture
-from trainer import material
+from trainer.aiming import material
+from trainer.aiming.material import Material
 from trainer.config import RetrainOptions
-from trainer.material import Material
 
 # The tiny bundle's snapshot was frozen on 1 February.
 OLD, NEW = datetime(2026, 1, 10, tzinfo=UTC), datetime(2026, 3, 10, tzinfo=UTC)

@@ -26,7 +26,7 @@ if lacking := mlflow_server.missing():
         f"{lacking} is not installed: pip install -e .[mlflow,dev]", allow_module_level=True
     )
 
-from trainer.mlflow_mirror import LOCK, Look, Mirror, mirroring
+from trainer.tracking.mlflow_mirror import LOCK, Look, Mirror, mirroring
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 PASSES = [

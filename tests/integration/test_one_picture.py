@@ -12,7 +12,7 @@ from core.store.images import Sample
 from tests.images import jpeg, photo
 from tests.pool import register
 from tests.serving import serving
-from trainer.dataset import decode_all
+from trainer.images.dataset import decode_all
 
 
 @pytest.fixture

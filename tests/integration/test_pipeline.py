@@ -19,7 +19,8 @@ from core.errors import ConflictError, ParityError, StaleRunError, TrainingError
 from core.store import images, jobs, registry
 from core.store.database import transaction
 from tests.training import LABELS, NOW, SIZE, add, colour, tiny_backbone, tiny_config
-from trainer import export, pipeline
+from trainer import pipeline
+from trainer.networks import export
 from trainer.pipeline import RetrainOptions, TrainResult
 
 LATER = NOW + timedelta(days=9)

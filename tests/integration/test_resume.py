@@ -14,7 +14,7 @@ from tests.killed_training import die_training
 from tests.training import NOW, add, tiny_backbone, tiny_config
 from tests.workers import fork
 from trainer import pipeline, run_file
-from trainer.passes import Epoch
+from trainer.fitting.passes import Epoch
 from trainer.pipeline import TrainResult
 
 

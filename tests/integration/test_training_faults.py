@@ -17,7 +17,7 @@ from core.store import registry
 from core.store.database import transaction
 from tests.training import LABELS, NOW, add, tiny_backbone, tiny_config
 from trainer import pipeline
-from trainer.dataset import Progress
+from trainer.images.dataset import Progress
 
 
 def _train(

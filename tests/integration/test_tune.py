@@ -20,10 +20,11 @@ from core.store import registry, trials
 from core.store.database import transaction
 from core.store.trials import Study
 from tests.training import NOW, add, tiny_backbone, tiny_config
-from trainer import run_file, studies, tune
+from trainer import run_file
 from trainer.config import RunConfig
-from trainer.search_space import parse
-from trainer.tune import Plan
+from trainer.search import studies, tune
+from trainer.search.search_space import parse
+from trainer.search.tune import Plan
 
 optuna = pytest.importorskip("optuna")
 

@@ -23,8 +23,8 @@ from core.store import jobs
 from core.store.database import create_engine, transaction
 from core.store.jobs import Job
 from tests.jobs import clear
+from trainer.fitting.passes import Epoch, OnEpoch
 from trainer.lease import Lease
-from trainer.passes import Epoch, OnEpoch
 from trainer.pipeline import RetrainOutcome
 from trainer.worker import Worker
 

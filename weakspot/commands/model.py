@@ -88,7 +88,7 @@ def show(version: str, as_json: Json = False) -> None:
 @model_app.command()
 def card(version: str, as_json: Json = False) -> None:
     """Print a version's model card: its data, figures and limits, and the gate's verdict."""
-    from trainer import model_card
+    from trainer.bundling import model_card
 
     with front.open_store() as engine, transaction(engine) as connection:
         found = registry.get(connection, version)
@@ -161,7 +161,7 @@ def verify(
     Variants are compared on the validation images that the version was measured on, where they
     are still in the pool, and else on the bundle's own.
     """
-    from trainer import variants
+    from trainer.bundling import variants
 
     with front.open_store() as engine, transaction(engine) as connection:
         found = registry.get(connection, version) if version else registry.champion(connection)
@@ -206,7 +206,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Hand a version's model out: ONNX, and TorchScript or weights beside it, each checked."""
-    from trainer import handout
+    from trainer.networks import handout
 
     forms = handout.known_forms(also)
     with front.open_store() as engine, transaction(engine) as connection:
@@ -250,7 +250,7 @@ def _verify(folder: Path) -> dict[str, Any]:
 @model_app.command()
 def mirror(as_json: Json = False) -> None:
     """Bring MLflow up to date with the registry, as a worker does every 20 seconds."""
-    from trainer.mlflow_mirror import Mirror
+    from trainer.tracking.mlflow_mirror import Mirror
 
     uri = front.settings().mlflow_uri
     if not uri:

@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from core.errors import StatisticsError, UsageError
-from trainer.gate_simulation import Fate, Plan, Report, simulate
+from trainer.exams.gate_simulation import Fate, Plan, Report, simulate
 from weakspot import front
 
 

@@ -62,8 +62,8 @@ def tune(
     The same words once more go on with a search that was broken off; the same words in several
     terminals, or on several machines, search together.
     """
-    from trainer import search_space
-    from trainer import tune as searching
+    from trainer.search import search_space
+    from trainer.search import tune as searching
 
     base = _base(config, epochs)
     wanted = search_space.read(space, base)

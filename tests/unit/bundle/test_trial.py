@@ -12,7 +12,7 @@ from core.bundle.trial import Limits, Measurement, Task, Trial, try_out
 from core.errors import BundleError
 from tests.tiny import tiny_bundle
 from tests.tiny_conv import add_int8, conv_bundle, conv_model, pictures, unloadable_model
-from trainer.quantize import to_int8
+from trainer.bundling.quantize import to_int8
 
 QUICK = Task("cpu", callers=1, max_batch_size=2, seconds=0.05)
 

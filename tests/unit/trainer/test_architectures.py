@@ -18,7 +18,7 @@ from transformers import (
 from core.errors import BundleError, TrainingError
 from core.images.preprocess import Recipe
 from tests.training import tiny_backbone
-from trainer.architectures import Network, load, load_bundle, stages, weights_bytes
+from trainer.networks.architectures import Network, load, load_bundle, stages, weights_bytes
 
 IMAGES = torch.rand(2, 3, 32, 32) * 255
 

@@ -5,14 +5,14 @@ import torch
 from torch import Generator, Tensor
 
 from core.errors import UsageError
-from trainer.augment import (
+from trainer.config import RunConfig
+from trainer.variation.augment import (
     POLICIES,
     AugmentOptions,
     augment,
     augment_options,
     erase,
 )
-from trainer.config import RunConfig
 
 LIGHT = POLICIES["light"]
 

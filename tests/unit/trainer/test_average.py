@@ -7,9 +7,9 @@ import torch
 
 from core.errors import UsageError
 from tests.training import tiny_backbone
-from trainer.architectures import Network, load
-from trainer.average import Average
 from trainer.config import RunConfig
+from trainer.networks.architectures import Network, load
+from trainer.networks.average import Average
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from core.errors import TrainingError
 from core.images.preprocess import Recipe, preprocess
 from core.store.images import Sample
 from tests.images import photo, png
-from trainer.dataset import Batches, Pixels, decode_all, draw_order, training_weights
-from trainer.imbalance import Sampling
-from trainer.snapshot import limited
+from trainer.images.dataset import Batches, Pixels, decode_all, draw_order, training_weights
+from trainer.images.imbalance import Sampling
+from trainer.images.snapshot import limited
 
 LABELS = ("A", "B")
 RECIPE = Recipe(8, 8, resize=8)

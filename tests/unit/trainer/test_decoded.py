@@ -10,7 +10,7 @@ import pytest
 from core.images.preprocess import Recipe
 from core.store.images import Sample
 from tests.images import photo, png
-from trainer.dataset import Pixels, decode_all
+from trainer.images.dataset import Pixels, decode_all
 
 RECIPE = Recipe(8, 8, resize=8)
 

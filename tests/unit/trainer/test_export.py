@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from core.bundle.onnx_file import check_self_contained
 from core.errors import ParityError
 from tests.training import tiny_backbone
-from trainer.architectures import Network, load
-from trainer.export import ServedGraph, check_parity, projection, served_graph, to_onnx
+from trainer.networks.architectures import Network, load
+from trainer.networks.export import ServedGraph, check_parity, projection, served_graph, to_onnx
 
 
 @pytest.fixture(scope="module")

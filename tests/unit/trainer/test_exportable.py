@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from core.errors import TrainingError
 from core.images.preprocess import Recipe
 from tests.unit.trainer.test_families import FAMILIES
-from trainer.architectures import Network
-from trainer.exportable import PROVEN, require_exportable
+from trainer.networks.architectures import Network
+from trainer.networks.exportable import PROVEN, require_exportable
 
 RECIPE = Recipe(16, 16, resize=16)
 

@@ -12,9 +12,9 @@ import torch
 import transformers as hf
 from transformers import PreTrainedModel
 
-from trainer.architectures import Network, load, load_bundle, weights_bytes
-from trainer.export import check_parity, served_graph, to_onnx
-from trainer.freezing import freeze_stages
+from trainer.networks.architectures import Network, load, load_bundle, weights_bytes
+from trainer.networks.export import check_parity, served_graph, to_onnx
+from trainer.networks.freezing import freeze_stages
 
 SIZE = 32
 IMAGES = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)) * 255

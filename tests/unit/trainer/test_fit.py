@@ -12,11 +12,11 @@ import torch
 from core.errors import TrainingError
 from core.images.preprocess import Recipe
 from tests.training import LABELS, SIZE, tiny_backbone, tiny_pixels, tiny_sides
-from trainer.architectures import Network, load
-from trainer.dataset import Sides
-from trainer.fit import FitReport, fit, has_bfloat16, predict_logits, torch_device
-from trainer.head import FeatureSource, HeadData, fit_head
-from trainer.module import FitOptions
+from trainer.fitting.fit import FitReport, fit, has_bfloat16, predict_logits, torch_device
+from trainer.fitting.head import FeatureSource, HeadData, fit_head
+from trainer.fitting.module import FitOptions
+from trainer.images.dataset import Sides
+from trainer.networks.architectures import Network, load
 
 RECIPE = Recipe(SIZE, SIZE, resize=SIZE)
 OPTIONS = FitOptions(epochs=8, learning_rate=5e-3, batch_size=8, device="cpu")

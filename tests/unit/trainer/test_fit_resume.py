@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from tests.training import LABELS, SIZE, tiny_backbone, tiny_sides
-from trainer.architectures import Network, load
-from trainer.augment import augment_options
-from trainer.dataset import Sides
-from trainer.fit import Epoch, FitReport, fit
-from trainer.module import FitOptions
+from trainer.fitting.fit import Epoch, FitReport, fit
+from trainer.fitting.module import FitOptions
+from trainer.images.dataset import Sides
+from trainer.networks.architectures import Network, load
+from trainer.variation.augment import augment_options
 
 OPTIONS = FitOptions(epochs=3, learning_rate=5e-3, batch_size=8, patience=3, device="cpu")
 # All that is random, and all that has a state of its own.

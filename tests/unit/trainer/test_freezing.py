@@ -8,10 +8,10 @@ import torch
 
 from core.errors import TrainingError, UsageError
 from tests.training import tiny_backbone
-from trainer.architectures import Network, load
 from trainer.config import RetrainOptions, RunConfig
-from trainer.freezing import freeze_stages, frozen_modules, gradual_stages, learning_stages
-from trainer.module import ClassifierModule, FitOptions
+from trainer.fitting.module import ClassifierModule, FitOptions
+from trainer.networks.architectures import Network, load
+from trainer.networks.freezing import freeze_stages, frozen_modules, gradual_stages, learning_stages
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from core.errors import StatisticsError, TrainingError
 from core.evaluation import Evaluation
 from core.store.images import Sample
-from trainer.gate import Verdict, examine
-from trainer.sample_size import alpha_of, pairs_to_show_repair
+from trainer.exams.gate import Verdict, examine
+from trainer.exams.sample_size import alpha_of, pairs_to_show_repair
 
 # Per class: images both name rightly, only the challenger does, only the champion, neither.
 Table = Mapping[str, tuple[int, int, int, int]]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from trainer.gate_rule import bounds, score_p, shown_well, shown_worse
+from trainer.exams.gate_rule import bounds, score_p, shown_well, shown_worse
 
 
 class TestErrorRates:

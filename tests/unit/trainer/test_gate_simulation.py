@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import StatisticsError
-from trainer.gate_simulation import Plan, Report, simulate
+from trainer.exams.gate_simulation import Plan, Report, simulate
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from tests.training import tiny_backbone
-from trainer.architectures import Network, load
-from trainer.head import HeadData, fit_head
-from trainer.imbalance import Sampling, logit_offset
-from trainer.loss import Loss
+from trainer.fitting.head import HeadData, fit_head
+from trainer.fitting.loss import Loss
+from trainer.images.imbalance import Sampling, logit_offset
+from trainer.networks.architectures import Network, load
 
 COUNTS = np.array([90, 30, 10])
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from core.errors import UsageError
 from trainer.config import RunConfig
-from trainer.imbalance import Sampling, logit_offset, sampling
+from trainer.images.imbalance import Sampling, logit_offset, sampling
 
 COUNTS = np.array([1000, 100, 10])
 

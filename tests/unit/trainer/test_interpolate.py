@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core.errors import TrainingError
-from trainer.interpolate import Point, between, choose, measure
+from trainer.fitting.interpolate import Point, between, choose, measure
 
 
 def _point(alpha: float, gain: float, worst: float, overall: float = 0.0) -> Point:

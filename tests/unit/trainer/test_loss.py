@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from trainer.imbalance import Sampling
-from trainer.loss import Loss
-from trainer.module import FitOptions
+from trainer.fitting.loss import Loss
+from trainer.fitting.module import FitOptions
+from trainer.images.imbalance import Sampling
 
 LOGITS = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, 2, 1, 0])

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer.augment import AugmentOptions, mix
-from trainer.mixing import cutmix, mixup
+from trainer.variation.augment import AugmentOptions, mix
+from trainer.variation.mixing import cutmix, mixup
 
 CLASSES = 4
 # Each image has the colour of its own class, so that what is seen can be told from the pixels.

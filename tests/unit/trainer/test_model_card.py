@@ -11,8 +11,8 @@ from core.bundle.manifest import Manifest
 from core.images.preprocess import Recipe
 from core.store.images import Sample
 from core.store.registry import Move
-from trainer import model_card
-from trainer.model_card import Facts, afterwards, card
+from trainer.bundling import model_card
+from trainer.bundling.model_card import Facts, afterwards, card
 
 AT = datetime(2026, 3, 1, 10, tzinfo=UTC)
 HOSTILE = "x | `y`\n# Owned [free](https://evil.example) <img src=x> &lt; @everyone"

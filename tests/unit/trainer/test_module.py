@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from tests.training import LABELS, SIZE, tiny_backbone, tiny_sides
-from trainer.architectures import Network, load
-from trainer.augment import POLICIES, augment_options
-from trainer.dataset import Sides
-from trainer.fit import fit, predict_logits
-from trainer.module import PICTURES, ClassifierModule, FitOptions
+from trainer.fitting.fit import fit, predict_logits
+from trainer.fitting.module import PICTURES, ClassifierModule, FitOptions
+from trainer.images.dataset import Sides
+from trainer.networks.architectures import Network, load
+from trainer.variation.augment import POLICIES, augment_options
 
 OPTIONS = FitOptions(
     epochs=2, learning_rate=5e-3, batch_size=8, device="cpu", augment=POLICIES["none"]

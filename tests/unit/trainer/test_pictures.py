@@ -5,7 +5,7 @@ import io
 import torch
 from PIL import Image
 
-from trainer.pictures import before_and_after
+from trainer.variation.pictures import before_and_after
 
 
 class TestBeforeAndAfter:

@@ -9,7 +9,7 @@ from core.bundle.onnx_file import check_self_contained
 from core.errors import BundleError
 from tests.tiny import tiny_model
 from tests.tiny_conv import conv_model, pictures
-from trainer.quantize import _range, to_int8
+from trainer.bundling.quantize import _range, to_int8
 
 OUTPUTS = ["probabilities", "logits", "embedding"]
 

@@ -16,7 +16,7 @@ from core.store.images import Sample
 from tests.two_ranks import figures
 from trainer import ranks
 from trainer.config import RunConfig
-from trainer.dataset import Batches, Pixels
+from trainer.images.dataset import Batches, Pixels
 from trainer.ranks import Rank
 
 

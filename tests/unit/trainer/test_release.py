@@ -6,7 +6,14 @@ from numpy.typing import NDArray
 
 from core.evaluation import Evaluation
 from core.store.images import Sample
-from trainer.release import code_version, fit_temperature, metrics, promised, reference, spread
+from trainer.bundling.release import (
+    code_version,
+    fit_temperature,
+    metrics,
+    promised,
+    reference,
+    spread,
+)
 
 LABELS = ("A", "B", "C")
 

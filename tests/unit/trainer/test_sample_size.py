@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from trainer.gate_rule import score_p
-from trainer.sample_size import alpha_of, images_to_show_well, pairs_to_show_repair
+from trainer.exams.gate_rule import score_p
+from trainer.exams.sample_size import alpha_of, images_to_show_well, pairs_to_show_repair
 
 
 class TestImagesToShowWell:

@@ -8,7 +8,7 @@ from torch import nn
 
 from core.errors import UsageError
 from trainer.config import RunConfig
-from trainer.schedule import cosine, scheduler
+from trainer.fitting.schedule import cosine, scheduler
 
 PEAK = 0.5
 

@@ -6,7 +6,7 @@ import pytest
 
 from core.errors import UsageError
 from trainer.config import RunConfig
-from trainer.search_space import Choice, Range, parse, read, run_with
+from trainer.search.search_space import Choice, Range, parse, read, run_with
 
 BASE = RunConfig()
 

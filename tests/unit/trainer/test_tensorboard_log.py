@@ -15,8 +15,8 @@ import pytest
 from core.errors import UsageError
 from tests.images import png
 from tests.tiny import forge, tiny_bundle
-from trainer.passes import Epoch
-from trainer.tensorboard_log import both, folder_name, logged, recorded
+from trainer.fitting.passes import Epoch
+from trainer.tracking.tensorboard_log import both, folder_name, logged, recorded
 
 EPOCH = Epoch(2, 5, 0.5, 0.4, 0.9, 1e-3, 7.0)
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from trainer import colours
-from trainer.trivial import OPERATIONS, operated, trivial
+from trainer.variation import colours
+from trainer.variation.trivial import OPERATIONS, operated, trivial
 
 IMAGES = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 255
 

@@ -14,9 +14,9 @@ from core.store.images import Sample
 from tests.images import png
 from tests.tiny import LABELS, forge
 from tests.tiny_conv import add_int8, conv_bundle, conv_model, pictures, unloadable_model
-from trainer import variants
-from trainer.quantize import to_int8
-from trainer.variants import compare
+from trainer.bundling import variants
+from trainer.bundling.quantize import to_int8
+from trainer.bundling.variants import compare
 
 N = 100
 

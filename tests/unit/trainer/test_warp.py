@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer.warp import crops, flips, homographies, shifts, slants, warp
+from trainer.variation.warp import crops, flips, homographies, shifts, slants, warp
 
 IMAGES = torch.rand(2, 3, 8, 12, generator=torch.Generator().manual_seed(0)) * 255
 GENERATOR = torch.Generator().manual_seed(0)

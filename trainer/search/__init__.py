@@ -1,0 +1,1 @@
+"""Many runs on the same images: the small experiment, and the search for better options."""
