@@ -23,8 +23,8 @@ from core.clock import Clock, open_clock
 from core.errors import StoreError
 from core.settings import DashboardSettings, HomeSettings
 from core.store.database import open_database, transaction
-from dashboard import address, components, gather, responses, routes
-from dashboard.pages import one_class, overview
+from dashboard import address, components, gather, responses, routes, training_facts
+from dashboard.pages import one_class, overview, training
 from dashboard.serving import leaving_on_signals, serve
 
 if TYPE_CHECKING:
@@ -186,6 +186,17 @@ def _connect(app: dash.Dash, engine: Engine, settings: DashboardSettings, clock:
         Input("find", "value"),
         prevent_initial_call=True,
     )
+    app.clientside_callback(
+        ClientsideFunction("weakspot", "pick"),
+        Output("address", "href"),
+        Input("pick", "value"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        ClientsideFunction("weakspot", "setCurrent"),
+        Output("nowhere", "className"),
+        Input("address", "pathname"),
+    )
 
 
 def draw(
@@ -201,6 +212,8 @@ def draw(
     named = None if days == settings.days else days
     try:
         with transaction(engine) as connection:
+            if path == address.TRAINING:
+                return _training(connection, search, now)
             return _page(connection, path, days, named, now)
     except StoreError as error:
         _log.warning("the page %s cannot be drawn: %s", path, error)
@@ -228,6 +241,11 @@ def _page(
         seen = gather.overview(connection, days=days, now=now)
         return Drawn("Overview", overview.draw(seen, days=days, named=named))
     return Drawn("Nothing here", components.notice("There is no such page", "Go to the overview."))
+
+
+def _training(connection: Connection, search: str | None, now: datetime) -> Drawn:
+    facts = training_facts.gather(connection, address.training_view(search), now=now)
+    return Drawn("Training", training.draw(facts))
 
 
 def _no_class(label: str) -> Drawn:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from dashboard.address import RANGES, class_address
+from dashboard.address import OVERVIEW, RANGES, TRAINING, class_address
 from dashboard.verdict import Mention
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ _BADGE_TONES: dict[str, Tone] = {
     "failed": "bad",
     "more images": "watch",
     "running": "watch",
+    "silent": "bad",
+    "trained": "good",
+    "champion": "good",
 }
 _TONE_ICONS: dict[Tone, str] = {"bad": "warning", "watch": "eye", "good": "check", "none": "dots"}
 
@@ -51,11 +54,17 @@ def shell(*, patience_s: int) -> Component:
         html.Div(
             [
                 dcc.Link(
-                    [icon("target"), html.Span("Weakspot")], href="/", className="brand", id="home"
+                    [icon("target"), html.Span("Weakspot", className="medium-inline")],
+                    href=OVERVIEW,
+                    className="brand",
+                    id="home",
                 ),
                 html.Nav(
-                    dcc.Link("Overview", href="/", className="nav-link"),
-                    **_attributes({"aria-label": "Pages"}),
+                    [
+                        dcc.Link("Overview", href=OVERVIEW, className="nav-link"),
+                        dcc.Link("Training", href=TRAINING, className="nav-link"),
+                    ],
+                    **attributes({"aria-label": "Pages"}),
                 ),
                 html.Span(className="grow"),
                 html.Span(
@@ -69,7 +78,7 @@ def shell(*, patience_s: int) -> Component:
                     color="gray",
                     size="lg",
                     id="scheme",
-                    **_attributes({"aria-label": "Switch between light and dark"}),
+                    **attributes({"aria-label": "Switch between light and dark"}),
                 ),
             ],
             className="header",
@@ -80,7 +89,7 @@ def shell(*, patience_s: int) -> Component:
         id="stale",
         className="stale",
         role="status",
-        **_attributes({"data-patience": str(patience_s)}),
+        **attributes({"data-patience": str(patience_s)}),
     )
     page = html.Div(loading(), id="page", className="page")
     return dmc.AppShell(
@@ -93,13 +102,13 @@ def loading() -> Component:
     return html.Div(
         [dmc.Skeleton(height=height, radius="md") for height in (96, 84, 360)],
         className="stack",
-        **_attributes({"aria-busy": "true", "aria-label": "Loading"}),
+        **attributes({"aria-busy": "true", "aria-label": "Loading"}),
     )
 
 
 def icon(name: str) -> Component:
     """Return one of the signs drawn in assets/dashboard.css."""
-    return html.Span(className=f"icon icon-{name}", **_attributes({"aria-hidden": "true"}))
+    return html.Span(className=f"icon icon-{name}", **attributes({"aria-hidden": "true"}))
 
 
 def sentence(phrase: Phrase, *, days: int | None) -> Children:
@@ -175,6 +184,13 @@ def record(
     )
 
 
+def scrolling(table: Component, name: str) -> Component:
+    """Return a table that scrolls within its panel where it is too wide, also by the keyboard."""
+    return html.Div(
+        table, className="scrolling", tabIndex=0, role="group", **attributes({"aria-label": name})
+    )
+
+
 def empty(text: str) -> Component:
     """Return what a panel shows that has nothing to show, saying why."""
     return html.P(text, className="empty")
@@ -205,7 +221,7 @@ def chart(figure: Figure, *, name: str, words: str, dense: bool = False) -> Comp
         dcc.Graph(id=name, figure=figure, config=_CHART, style={"height": f"{height}px"}),
         className="chart chart-dense" if dense else "chart",
         role="img",
-        **_attributes({"aria-label": words}),
+        **attributes({"aria-label": words}),
     )
 
 
@@ -250,7 +266,7 @@ def finder(labels: Sequence[str]) -> Component:
         limit=50,
         size="xs",
         nothingFoundMessage="No such class",
-        **_attributes({"aria-label": "Find a class"}),
+        **attributes({"aria-label": "Find a class"}),
     )
 
 
@@ -272,6 +288,6 @@ def ranges(current: int, addresses: Sequence[str]) -> Component:
     return html.Div(links, className="ranges")
 
 
-def _attributes(named: dict[str, Any]) -> dict[str, Any]:
-    """Return attributes whose names are no Python names."""
+def attributes(named: dict[str, Any]) -> dict[str, Any]:
+    """Return attributes of a component whose names are no Python names."""
     return named

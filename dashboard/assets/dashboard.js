@@ -21,6 +21,20 @@
     find: function (path) {
       return ours(path);
     },
+    // A choice of a search leads to the address that shows it, unless that is shown already.
+    pick: function (address) {
+      var isOurs = typeof address === "string" && address.indexOf("/training") === 0;
+      var isHere = address === location.pathname + location.search;
+      return isOurs && !isHere ? location.origin + address : window.dash_clientside.no_update;
+    },
+    setCurrent: function (path) {
+      document.querySelectorAll(".nav-link").forEach(function (link) {
+        var isCurrent = link.getAttribute("href") === path;
+        if (isCurrent) { link.setAttribute("aria-current", "page"); }
+        else { link.removeAttribute("aria-current"); }
+      });
+      return "";
+    },
   };
 
   function ours(path) {
@@ -31,9 +45,16 @@
   // When the server stays silent, the page says so instead of looking fresh.
   function mark() {
     var stale = document.getElementById("stale");
-    if (!stale) { return; }
+    // A hidden tab asks for nothing; it hears of news as soon as it is seen again.
+    if (!stale || document.hidden) { return; }
     var patience = 1000 * Number(stale.dataset.patience || 60);
     stale.classList.toggle("stale-shown", Date.now() - heardAt > patience);
   }
   setInterval(mark, 2000);
+
+  document.addEventListener("visibilitychange", function () {
+    var changed = { disabled: document.hidden };
+    if (!document.hidden) { changed.n_intervals = Math.floor(Date.now() / 1000); }
+    window.dash_clientside.set_props("tick", changed);
+  });
 })();

@@ -2,7 +2,8 @@
 
     python tests/browser/screenshots.py http://127.0.0.1:8050 docs/img
 
-writes `overview.png` and `class.png`: 1440 pixels wide, light, the class being the worst one.
+writes `overview.png`, `class.png` and `training.png`: 1440 pixels wide, light, the class being
+the worst one.
 With `--all` each page is taken at 1440 and 390 pixels in both colour schemes.
 """
 
@@ -52,7 +53,8 @@ def wait_until_drawn(page: Page) -> None:
         """() => {
             const charts = [...document.querySelectorAll('.chart')];
             const pictures = [...document.images];
-            return charts.every(c => c.querySelector('.main-svg .xtick, .main-svg .bars'))
+            const drawn = '.main-svg .xtick, .main-svg .ytick, .main-svg .bars';
+            return charts.every(c => c.querySelector(drawn))
                 && pictures.every(p => p.complete);
         }""",
         timeout=DRAWN_MS,
@@ -94,7 +96,11 @@ def main(arguments: list[str]) -> None:
         chosen = (
             f"{asked.url.rstrip('/')}/class/{quote(asked.label, safe='')}" if asked.label else ""
         )
-        pages = {"overview": asked.url, "class": chosen or worst_class(chromium, asked.url)}
+        pages = {
+            "overview": asked.url,
+            "class": chosen or worst_class(chromium, asked.url),
+            "training": f"{asked.url.rstrip('/')}/training",
+        }
         for name, url in pages.items():
             if not asked.all:
                 shoot(chromium, url, asked.folder / f"{name}.png", width=1440, scheme="light")
