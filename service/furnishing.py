@@ -29,6 +29,7 @@ from service.model.predictor import Limits, Predictor
 from service.model.reloader import Loading, Reloader
 from service.rooms import Rooms
 from service.self_check import SelfCheck
+from service.shadow.shadow import LOSSES, Habits, Shadow, Told
 from service.telemetry import Metrics
 from service.upkeep import Upkeep
 from service.workers.engine_link import EngineLink
@@ -170,6 +171,9 @@ def furnish(
         clock=clock,
         metrics=metrics,
     )
+    shadow = _shadow(settings, engine, metrics, model)
+    if shadow:
+        predictor.on_answered = shadow.offer
     bodies = BodyBudget(settings.max_inflight_bytes)
     metrics.watch("weakspot_bodies_bytes", "Bytes of requests held in memory.", bodies.__len__)
     metrics.watch("weakspot_images_inside", "Images being answered.", predictor.__len__)
@@ -201,8 +205,30 @@ def furnish(
         reloader=room.reloader if room else None,
         upkeep=room.upkeep if room else None,
         self_check=room.self_check if room else None,
+        shadow=shadow,
         metrics=metrics,
         link=link,
+    )
+
+
+def _shadow(
+    settings: ServiceSettings, engine: Engine, metrics: Metrics, model: EngineRoom | EngineLink
+) -> Shadow | None:
+    """Return what scores a challenger beside the champion; of several fronts the first does.
+
+    It stands for the others, so it takes their share as well, as far as it has the pictures.
+    """
+    first = isinstance(model, EngineRoom) or model.place.index == 0
+    if not settings.shadow_share or not first:
+        return None
+    for why in LOSSES:
+        metrics.shadow_dropped(why, 0)
+    share = min(1.0, settings.shadow_share * max(1, settings.workers))
+    return Shadow(
+        engine,
+        is_idle=lambda: model.batcher.is_idle,
+        habits=Habits(share),
+        told=Told(metrics.shadow_scored.inc, metrics.shadow_dropped),
     )
 
 

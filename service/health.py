@@ -27,9 +27,14 @@ def readiness(rooms: Rooms) -> Readiness:
     }
     if rooms.upkeep:
         checks["monitor"] = _monitor(rooms.upkeep)
+    if rooms.shadow:
+        state = rooms.shadow.state
+        checks["shadow"] = Check(ok=state.ok, detail=state.detail)
     # Without Postgres predictions are answered all the same, while the log takes them.
-    # And a late monitor is no reason to send callers away.
-    spared = {"monitor"} if database.ok else {"monitor", "database", "migrations"}
+    # And a late monitor is no reason to send callers away, nor a challenger that cannot be scored.
+    spared = {"monitor", "shadow"}
+    if not database.ok:
+        spared |= {"database", "migrations"}
     needed = checks.keys() - spared
     return Readiness(ready=all(checks[name].ok for name in needed), checks=checks)
 

@@ -1,23 +1,28 @@
-"""`/v1/models/...`: the champion moved by a person: promoted, or rolled back.
+"""`/v1/models/...`: one version, and the champion moved by a person: promoted, or rolled back.
 
-Both need the scope `admin`. A version that has not passed the gate against the present champion
-goes up only by force and with a reason; every move is in the audit trail under the key's name.
+Moving it needs the scope `admin`. A version that has not passed the gate against the present
+champion goes up only by force and with a reason; every move is in the audit trail under the key's
+name.
 """
 
+from datetime import datetime
 from pathlib import Path as Folder
 from typing import Annotated
+from uuid import UUID
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.bundle import files
 from core.errors import BundleError, ConflictError
-from core.store import promotions, registry
+from core.store import challengers, promotions, registry
+from core.store.challengers import Beside, Differing
 from core.store.database import transaction
 from service.door.auth import needs, signature_of
 from service.jobs import Label, Reason
 from service.problems import responses
 from service.routes import InRooms
+from service.schemas import RegisteredVersion
 
 VersionName = Annotated[
     str, Path(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["v3"])
@@ -48,6 +53,11 @@ class Withdrawal(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: Reason = Field(examples=["worse at night"], description="Why; it is kept.")
+    over: Label | None = Field(
+        default=None,
+        examples=["v3"],
+        description="The champion that is to go; refused with 409 when another one serves.",
+    )
 
 
 class Moved(BaseModel):
@@ -55,6 +65,74 @@ class Moved(BaseModel):
 
     champion: str = Field(examples=["v3"])
     before: str | None = Field(examples=["v1"])
+
+
+class ScoredBeside(BaseModel):
+    """How a challenger's answers stand beside a champion's, over the sampled predictions."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    champion: str = Field(examples=["v1"])
+    scored: int = Field(description="Predictions that both have answered.")
+    differing: int = Field(description="Those on which they differ.")
+    share: float = Field(description="`differing` of `scored`: neither can be better by more.")
+    labelled: int = Field(description="Differing ones whose true label is known.")
+    gained: int = Field(description="Of those, named rightly by the challenger alone.")
+    lost: int = Field(description="Of those, named rightly by the champion alone.")
+    first: datetime
+    last: datetime
+
+    @classmethod
+    def of(cls, beside: Beside) -> "ScoredBeside":
+        """Return counts of the store as they are shown."""
+        return cls.model_validate(beside)
+
+
+class DifferingPrediction(BaseModel):
+    """A prediction on which the two differ; a label of it teaches most."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    prediction: UUID
+    at: datetime
+    champion: str
+    answered: str = Field(description="What the champion said.")
+    label: str = Field(description="What the challenger said.")
+    probability: float = Field(description="Of that, by the challenger.")
+    true_label: str | None
+
+    @classmethod
+    def of(cls, differing: Differing) -> "DifferingPrediction":
+        """Return a row of the store as it is shown."""
+        return cls.model_validate(differing)
+
+
+class OneVersion(RegisteredVersion):
+    """A version that could serve, and what it said beside champions while it waited."""
+
+    shadow: list[ScoredBeside] = Field(description="A row for each champion, the latest first.")
+    differing: list[DifferingPrediction] = Field(description="The newest of them.")
+
+
+@router.get("/{version}", responses=responses(404, 422, 503))
+@needs("read")
+def get_version(
+    version: VersionName,
+    rooms: InRooms,
+    limit: Annotated[int, Query(ge=0, le=500, description="Differing predictions shown.")] = 20,
+) -> OneVersion:
+    """Show one version, with its answers beside the champion's while it waits for gate images."""
+    rooms.require_store()
+    with transaction(rooms.engine) as connection:
+        found, champion = registry.get(connection, version), registry.champion(connection)
+        scored = challengers.beside(connection, version)
+        differing = challengers.differing(connection, version, limit=limit)
+    shown = RegisteredVersion.of(found, champion.version if champion else None)
+    return OneVersion(
+        **shown.model_dump(),
+        shadow=[ScoredBeside.of(each) for each in scored],
+        differing=[DifferingPrediction.of(each) for each in differing],
+    )
 
 
 @router.post("/{version}/promote", responses=responses(400, 404, 409, 422, 503))
@@ -89,9 +167,14 @@ def promote_version(
 @router.post("/rollback", responses=responses(400, 409, 422, 503))
 @needs("admin")
 def roll_back(withdrawal: Withdrawal, request: Request, rooms: InRooms) -> Moved:
-    """Make the champion's predecessor the champion again."""
+    """Make the champion's predecessor the champion again; never one that was rolled back."""
     rooms.require_store()
-    by, now = signature_of(request), rooms.clock.now()
     with transaction(rooms.engine) as connection:
-        before, after = registry.roll_back(connection, now=now, by=by, reason=withdrawal.reason)
+        before, after = registry.roll_back(
+            connection,
+            now=rooms.clock.now(),
+            by=signature_of(request),
+            reason=withdrawal.reason,
+            over=withdrawal.over,
+        )
     return Moved(champion=after, before=before)

@@ -21,6 +21,7 @@ from service.model.model_slot import ModelSlot
 from service.model.predictor import Limits, Predictor
 from service.model.reloader import Reloader
 from service.self_check import SelfCheck
+from service.shadow.shadow import Shadow
 from service.telemetry import Metrics
 from service.upkeep import Upkeep
 from service.workers.engine_link import EngineLink
@@ -49,6 +50,8 @@ class Rooms:
         reloader: Follows the champion; None in a front, whose engine process does.
         upkeep: Looks after the log's partitions; likewise.
         self_check: Asks the version about its frozen images; likewise.
+        shadow: Lets a challenger that waits answer a share of the traffic, too; None where the
+            share is 0, and in all fronts but the first.
         metrics: This process' own numbers.
         link: The way to the engine process; None where this process is everything.
     """
@@ -71,6 +74,7 @@ class Rooms:
     reloader: Reloader | None
     upkeep: Upkeep | None
     self_check: SelfCheck | None
+    shadow: Shadow | None
     metrics: Metrics
     link: EngineLink | None = None
 
@@ -103,9 +107,13 @@ class Rooms:
             self.upkeep.start()
         if self.self_check:
             self.self_check.start()
+        if self.shadow:
+            self.shadow.start()
 
     def close(self) -> None:
         """End every thread, after what was accepted is answered and written."""
+        if self.shadow:
+            self.shadow.stop()
         if self.reloader:
             self.reloader.stop()
         if self.upkeep:

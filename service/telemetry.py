@@ -88,6 +88,17 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.shadow_scored = Counter(
+            "weakspot_shadow_scored",
+            "Predictions that a challenger waiting for gate images has answered, too.",
+            registry=self.registry,
+        )
+        self._shadow_dropped = Counter(
+            "weakspot_shadow_dropped",
+            "Sampled predictions that it has not answered, by why.",
+            ["why"],
+            registry=self.registry,
+        )
         self._stage = {stage: self._stages.labels(stage) for stage in STAGES}
 
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
@@ -101,6 +112,10 @@ class Metrics:
     def answered(self, version: str) -> None:
         """Note an answered prediction."""
         self._answered.labels(version).inc()
+
+    def shadow_dropped(self, why: str, n: int) -> None:
+        """Note sampled predictions that the challenger has not answered."""
+        self._shadow_dropped.labels(why).inc(n)
 
     def loaded(self, *, ok: bool) -> None:
         """Note an attempt to load a version."""

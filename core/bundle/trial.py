@@ -139,9 +139,7 @@ def try_out(folder: Path, task: Task, limits: Limits | None = None) -> Trial:
     limits = limits or Limits()
     command = [sys.executable, "-B", "-m", "core.bundle.trial", str(folder.absolute())]
     command += [json.dumps(asdict(task)), json.dumps(asdict(limits))]
-    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    # The runtimes' own threads would not know how few cores they are to use.
-    environment["OMP_NUM_THREADS"] = str(task.callers)
+    environment = child_environment(task.callers)
     try:
         ended = subprocess.run(
             command, env=environment, capture_output=True, timeout=limits.seconds, check=False
@@ -158,6 +156,18 @@ def try_out(folder: Path, task: Task, limits: Limits | None = None) -> Trial:
     said = ended.stderr.decode(errors="replace").strip()[-_TAIL:]
     how = f"signal {-ended.returncode}" if ended.returncode < 0 else f"exit {ended.returncode}"
     raise BundleError(f"{folder} ended the process that tried it, by {how}: {said or 'no word'}")
+
+
+def child_environment(callers: int) -> dict[str, str]:
+    """Return what a process that loads a bundle may know of this one: none of its secrets.
+
+    Args:
+        callers: Model calls at a time.
+    """
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    # The runtimes' own threads would not know how few cores they are to use.
+    environment["OMP_NUM_THREADS"] = str(callers)
+    return environment
 
 
 def measure(folder: Path, task: Task) -> Trial:

@@ -74,6 +74,11 @@ class AnyBatcher(Protocol):
         """Return how many images are waiting."""
         ...
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no image waits, and one more would be computed at once."""
+        ...
+
     def expected_s(self, ahead: int) -> float:
         """Return how long so many images take."""
         ...
@@ -142,6 +147,11 @@ class Batcher:
     def __len__(self) -> int:
         """Return how many images are waiting for a thread."""
         return len(self._waiting)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no image waits, and a thread does nothing."""
+        return not self._waiting and self._idle > 0
 
     def expected_s(self, ahead: int) -> float:
         """Return how long so many images take, by the pace of the last calls; 0 before the first.

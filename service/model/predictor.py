@@ -118,6 +118,9 @@ class Predictor:
         limits: What one request may ask for.
         clock: Gives predictions their time.
         metrics: Told how long each stage took.
+
+    Attributes:
+        on_answered: Told of every logged prediction, with its picture as the model saw it.
     """
 
     def __init__(
@@ -139,6 +142,7 @@ class Predictor:
         self._pixels = PixelBudget(limits.max_pixels)
         self._pool = ThreadPoolExecutor(limits.max_decoding, thread_name_prefix="decode")
         self._inside = 0
+        self.on_answered: Callable[[Prediction, NDArray[np.uint8]], None] = lambda _p, _image: None
 
     def stop(self) -> None:
         """End the decoding threads; what waits for one is no longer awaited by anybody."""
@@ -237,6 +241,7 @@ class Predictor:
         answered = Answered(prediction, serving.name, top[: asked.top_k], "stored", outcome)
         logged = await self._log.commit(prediction, asked.keep(answered) if asked.keep else None)
         self._measure(picture, outcome, serving, time.monotonic() - committing)
+        self.on_answered(prediction, picture.tensor)
         return replace(answered, logged=logged)
 
     def _measure(self, picture: _Picture, outcome: Outcome, serving: Serving, log_s: float) -> None:

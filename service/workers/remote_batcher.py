@@ -94,6 +94,11 @@ class RemoteBatcher:
         """Return how many images of this front the engine process has not answered yet."""
         return len(self._pending)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the engine process has nothing in hand or on its way, of this front or others."""
+        return not self._pending and self._board.in_hand == 0
+
     def expected_s(self, ahead: int) -> float:
         """Return how long so many images of this front take, with those of all others.
 

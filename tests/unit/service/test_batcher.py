@@ -139,6 +139,30 @@ class TestBatcher:
 
         assert sizes == [2]
 
+    def test_is_idle_only_while_nobody_waits_and_a_thread_does_nothing(self, batcher, runners):
+        """What is done in idle moments alone asks this, so it must not be true too soon."""
+        image = image_of(runners[0], "Dog")
+        seen: list[bool] = []
+
+        class Held:
+            version = "v1"
+
+            def run(self, images: NDArray[np.uint8]) -> object:
+                seen.append(batcher.is_idle)
+                return runners[0].run(images)
+
+        async def ask() -> None:
+            waiting = batcher.submit(Held(), image)
+            seen.append(batcher.is_idle)
+            batcher.start()
+            await waiting
+            while not batcher.is_idle:
+                await asyncio.sleep(0.01)
+
+        asyncio.run(asyncio.wait_for(ask(), 20))
+
+        assert seen == [False, False]
+
     def test_survives_a_call_that_fails(self, batcher: Batcher, runners):
         """One bad batch must not end the thread and with it the service."""
         runner = runners[0]

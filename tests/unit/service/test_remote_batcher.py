@@ -253,6 +253,21 @@ class TestRemoteBatcher:
 
         play(scene)
 
+    def test_is_idle_when_no_front_has_anything_in_hand(self, play):
+        """Its own images on their way count, and so do those of other fronts."""
+
+        async def scene(pair: Pair) -> None:
+            batcher = pair.link.batcher
+            assert batcher.is_idle
+            answer = batcher.submit(pair.runner, image_of("Cat"))
+            assert not batcher.is_idle
+            await until(lambda: pair.board.in_hand == 1)
+            pair.start()
+            await answer
+            assert batcher.is_idle
+
+        play(scene)
+
     def test_lets_nobody_wait_for_a_process_that_is_gone(self, play):
         """An answer that cannot come any more is refused at once."""
 
