@@ -1,13 +1,16 @@
 """Measures fitting against a bare PyTorch loop on the same tensors, as a ratio in one run.
 
-    python -m tests.bench.training [--images 256] [--size 64] [--batch 32] [--repeats 3]
-        [--backbone microsoft/resnet-50] [--device auto] [--compile]
+    python -m tests.bench.training [--steps 24] [--size 64] [--batch 32]
+        [--backbone microsoft/resnet-50] [--device auto] [--turn 1] [--compile]
 
 Both train the same architecture with random weights on the same bytes, with the same optimiser,
-precision and memory layout, without variation; the bare loop has nothing else in it. They take
-turns, and the median of each is told: images a second between the first step of a pass and its
-last. Beside them: the same with variation, what handing out the batches alone takes as a share
-of a step, and with `--compile` a network that torch has compiled.
+precision and memory layout; the bare loop has nothing else in it. They take turns step by step in
+one thread, so that whatever else the machine does meets both alike: the ratio is the median over
+the turns of the bare loop's time by fitting's, and `cpu_ratio` the same of processor time. Beside
+fitting without variation: with variation, what handing out the batches alone takes as a share of
+a step, and with `--compile` a network that torch has compiled. On a GPU take turns of ten steps or
+more (`--turn`): the clock is read when all of a turn is done. A fit in a thread of its own is
+refused, for taking turns would hide what that costs.
 """
 
 from __future__ import annotations
@@ -16,10 +19,12 @@ import argparse
 import json
 import statistics
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +40,9 @@ from trainer.networks.architectures import Network
 from trainer.variation.augment import augment_options
 
 CLASSES = 15
+WARM_UP = 2  # turns that are not counted: the optimiser's moments and much memory are made in them
+
+Seconds = tuple[float, float]  # of the wall's clock and of the processor's
 
 
 def pixels(n: int, size: int, folder: Path) -> Pixels:
@@ -47,109 +55,135 @@ def pixels(n: int, size: int, folder: Path) -> Pixels:
     return Pixels(samples, rng.integers(0, CLASSES, n), images, np.arange(n), ())
 
 
-def bare(network: Network, train: Pixels, options: FitOptions) -> float:
-    """Return the images a second of the loop that anybody would write."""
+def bare(network: Network, train: Pixels, options: FitOptions) -> Iterator[None]:
+    """Take the steps of the loop that anybody would write."""
     place = torch_device(options.device)
     in_channels_last(network).to(place).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, fused=True)
     images, labels = torch.from_numpy(train.images[:]), torch.from_numpy(train.labels)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
-    batches = order.split(options.batch_size)
-    started = 0.0
-    for step, places in enumerate(batches):
+    for places in order.split(options.batch_size):
         batch, truth = images[places].to(place), labels[places].to(place)
         with autocast(place):
             loss = functional.cross_entropy(network(as_images(batch)), truth)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        if step == 0:
-            float(loss.detach())
-            started = time.perf_counter()
-    float(loss.detach())
-    return (len(order) - options.batch_size) / (time.perf_counter() - started)
+        yield
 
 
-def ours(network: Network, sides: Sides, options: FitOptions) -> float:
-    """Return the images a second of `trainer.fitting.fit.fit`, in its last pass."""
-    moments: list[float] = []
-    fit(
-        network,
-        sides,
-        options=options,
-        on_progress=lambda _stage, _done, _total: moments.append(time.perf_counter()),
-    )
-    steps = len(moments) // options.epochs
-    taken = moments[-1] - moments[-steps]
-    return (len(sides.train) - options.batch_size) / taken
+class Turns:
+    """What fitting reports its steps to: after each turn the bare loop takes one of as many steps.
+
+    Attributes:
+        taken: Wall and processor seconds of each turn, of the bare loop and of fitting.
+    """
+
+    def __init__(self, loop: Iterator[None], turn: int) -> None:
+        self._loop, self._turn = loop, turn
+        self._steps = 0
+        self._thread = threading.get_ident()
+        self._began = _clocks()
+        self.taken: list[tuple[Seconds, Seconds]] = []
+
+    def __call__(self, *_told: object) -> None:
+        """Take a step of ours as done."""
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("fitting computes in another thread than the bare loop")
+        self._steps += 1
+        if self._steps % self._turn:
+            return
+        ours = _since(self._began)
+        begun = _clocks()
+        for _ in range(self._turn):
+            next(self._loop)
+        self.taken.append((_since(begun), ours))
+        self._began = _clocks()
 
 
-def loader_share(train: Pixels, options: FitOptions, speed: float) -> float:
-    """Return what handing out the batches takes, as a share of the time of a pass."""
+def _clocks() -> Seconds:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter(), time.process_time()
+
+
+def _since(begun: Seconds) -> Seconds:
+    now = _clocks()
+    return now[0] - begun[0], now[1] - begun[1]
+
+
+def ratio(taken: list[tuple[Seconds, Seconds]], clock: int) -> float:
+    """Return the median over the turns of the bare loop's time by fitting's."""
+    return round(statistics.median(bare[clock] / ours[clock] for bare, ours in taken), 3)
+
+
+def median(taken: list[tuple[Seconds, Seconds]], who: int) -> float:
+    """Return the median wall seconds of a turn: of the bare loop (0) or of fitting (1)."""
+    return statistics.median(pair[who][0] for pair in taken)
+
+
+def loader_seconds(train: Pixels, options: FitOptions) -> float:
+    """Return what handing out one batch takes."""
     batches = Batches(train, batch_size=options.batch_size, weights=np.ones(len(train)))
     started = time.perf_counter()
     for _ in batches:
         pass
-    return (time.perf_counter() - started) / (len(train) / speed)
+    return (time.perf_counter() - started) / len(batches)
 
 
-def main() -> None:
-    """Measure, and print one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--images", type=int, default=256)
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--backbone", default=architectures.DEFAULT_BACKBONE)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--compile", action="store_true")
-    chosen = parser.parse_args()
-    use_all_cores()
-    options = FitOptions(
+def measure(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Let them take turns, and return what is printed."""
+    rounds = chosen.steps // chosen.turn
+    train = pixels(rounds * chosen.turn * chosen.batch, chosen.size, folder)
+    recipe = Recipe(chosen.size, chosen.size, resize=chosen.size)
+    val = pixels(CLASSES, chosen.size, folder)
+    sides = Sides(train, np.ones(len(train)), val, recipe, folder, folder)
+    plain = FitOptions(
         epochs=1,
         learning_rate=1e-4,
         batch_size=chosen.batch,
         augment=augment_options("none"),
         device=chosen.device,
     )
+    ways = {"ours": plain, "ours, varied": replace(plain, augment=augment_options("light"))}
+    if chosen.compile:
+        ways["ours, compiled"] = replace(plain, compile=True)
+
+    def fresh() -> Network:
+        kind = architectures.load(chosen.backbone, from_scratch=True, image_size=chosen.size)
+        return kind.network(CLASSES)
+
+    taken: dict[str, list[tuple[Seconds, Seconds]]] = {}
+    for way, options in ways.items():
+        turns = Turns(bare(fresh(), train, plain), chosen.turn)
+        fit(fresh(), sides, options=options, on_progress=turns)
+        taken[way] = turns.taken[WARM_UP:]
+    step = {way: median(turns, 1) / chosen.turn for way, turns in taken.items()}
+    step["bare"] = median(taken["ours"], 0) / chosen.turn
+    return {
+        "images_per_s": {way: round(chosen.batch / each, 1) for way, each in step.items()},
+        "ratio_to_bare": {way: ratio(turns, 0) for way, turns in taken.items()},
+        "cpu_ratio": {way: ratio(turns, 1) for way, turns in taken.items()},
+        "loader_share": round(loader_seconds(train, plain) / step["ours"], 4),
+        "turns": rounds - WARM_UP,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def main() -> None:
+    """Measure, and print one JSON object."""
+    parser = argparse.ArgumentParser(description="Fitting against a bare PyTorch loop.")
+    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--turn", type=int, default=1, help="Steps that one takes at a stretch.")
+    parser.add_argument("--backbone", default=architectures.DEFAULT_BACKBONE)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--compile", action="store_true")
+    chosen = parser.parse_args()
+    use_all_cores()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        train = pixels(chosen.images - chosen.images % chosen.batch, chosen.size, folder)
-        val = pixels(2 * CLASSES, chosen.size, folder)
-        recipe = Recipe(chosen.size, chosen.size, resize=chosen.size)
-        sides = Sides(train, np.ones(len(train)), val, recipe, folder, folder)
-
-        def fresh() -> Network:
-            return architectures.load(
-                chosen.backbone, from_scratch=True, image_size=chosen.size
-            ).network(CLASSES)
-
-        ways: dict[str, Callable[[], float]] = {
-            "bare": lambda: bare(fresh(), train, options),
-            "ours": lambda: ours(fresh(), sides, options),
-            "ours, varied": lambda: ours(
-                fresh(), sides, replace(options, augment=augment_options("light"))
-            ),
-        }
-        if chosen.compile:
-            # Two passes: the first one compiles.
-            ways["ours, compiled"] = lambda: ours(
-                fresh(), sides, replace(options, compile=True, epochs=2)
-            )
-        found: dict[str, list[float]] = {way: [] for way in ways}
-        for _ in range(chosen.repeats):
-            for way, measure in ways.items():
-                found[way].append(measure())
-        speeds = {way: statistics.median(values) for way, values in found.items()}
-        told = {
-            "images_per_s": {way: round(speed, 1) for way, speed in speeds.items()},
-            "ratio_to_bare": {
-                way: round(statistics.median(values) / speeds["bare"], 3)
-                for way, values in found.items()
-            },
-            "loader_share": round(loader_share(train, options, speeds["ours"]), 4),
-            "threads": torch.get_num_threads(),
-        }
+        told = measure(chosen, Path(name))
     print(json.dumps(told, indent=1))  # noqa: T201 - what it is for
 
 

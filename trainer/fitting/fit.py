@@ -1,6 +1,7 @@
 """Fitting a network with Lightning: the best pass is kept, and nothing is printed.
 
-Lightning drives steps, precision and device; what it logs, draws and pickles is switched off.
+Lightning drives steps, precision and device; what it logs, draws and pickles is switched off. It
+runs in the thread that called, whose threads for computing are there already.
 The best pass lies in memory and, as safetensors, in the run's folder.
 """
 
@@ -8,11 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 import warnings
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,9 +28,10 @@ from trainer.fitting import checkpoint
 from trainer.fitting.checkpoint import Found, SavePasses, WholeFile
 from trainer.fitting.module import ClassifierModule, FitOptions, as_images
 from trainer.fitting.passes import Epoch, KeepBest, OnEpoch, Report, SeedPasses, TellEpochs
+from trainer.fitting.signals import OwnSignals
 from trainer.images.dataset import Batches, Pixels, Progress, Sides
 from trainer.networks.architectures import Network
-from trainer.ranks import OneSetOfStatistics, Rank, this_rank
+from trainer.ranks import RAY, OneSetOfStatistics, Rank, this_rank
 
 __all__ = [
     "Epoch",
@@ -56,13 +56,14 @@ class FitReport:
     """What became of a fit.
 
     Attributes:
-        epochs: Passes made.
+        epochs: Passes made; none where a head alone was fitted.
         best_epoch: The one whose weights were kept, counted from 1.
         val_accuracy: Share of the validation images it got right.
         val_logits: What it said of them, float32 (n, K).
         seconds: How long all took.
         resumed_after: Passes that an earlier run had made, before it was killed.
         passes: The figures of each pass, in order; none where a head alone was fitted.
+        head_decay: The weight decay that a head alone was fitted with; None for passes.
     """
 
     epochs: int
@@ -72,9 +73,12 @@ class FitReport:
     seconds: float
     resumed_after: int = 0
     passes: tuple[dict[str, float], ...] = ()
+    head_decay: float | None = None
 
     def facts(self) -> dict[str, Any]:
         """Return what is kept with the version: nothing that another run of it would not say."""
+        if self.head_decay is not None:
+            return {"val_accuracy": self.val_accuracy, "head_decay": self.head_decay}
         return {
             "epochs": self.epochs,
             "best_epoch": self.best_epoch,
@@ -100,8 +104,7 @@ def fit(
             lowest loss.
         options: How.
         on_progress: Told about steps.
-        on_epoch: Told about each pass, at its end; what it raises ends the fit. It is called
-            from the thread that fits.
+        on_epoch: Told about each pass, at its end; what it raises ends the fit.
         resume: Whether a checkpoint is written to the sides' folder after each pass, and one
             that this very fit left there is gone on from.
 
@@ -109,12 +112,8 @@ def fit(
         TrainingError: Loss or gradient are not finite, or the device is not there.
     """
     started = time.monotonic()
-    keeper, cancelled = KeepBest(), threading.Event()
-    callbacks: list[Callback] = [
-        keeper,
-        Report(on_progress, cancelled),
-        TellEpochs(keeper, on_epoch),
-    ]
+    keeper = KeepBest()
+    callbacks: list[Callback] = [keeper, Report(on_progress), TellEpochs(keeper, on_epoch)]
     if options.patience is not None:
         callbacks.append(EarlyStopping("val_accuracy", mode="max", patience=options.patience))
     found = None
@@ -128,8 +127,7 @@ def fit(
     resumed_after = keeper.epochs
     if found is None or not found.is_finished:
         with _quiet_lightning():
-            task = _task(network, sides, options, callbacks, found)
-            _apart(task, cancelled)
+            _make_passes(network, sides, options, callbacks, found)
     # What was compiled was compiled for this fit.
     vars(network).pop("_compiled_call_impl", None)
     network.load_state_dict(keeper.state)
@@ -203,14 +201,14 @@ def use_all_cores() -> int:
     return cores
 
 
-def _task(
+def _make_passes(
     network: Network,
     sides: Sides,
     options: FitOptions,
     callbacks: list[Callback],
     found: Found | None,
-) -> Callable[[], None]:
-    """Return what makes all passes that are left."""
+) -> None:
+    """Make all passes that are left."""
     classes = network.head.out_features
     module = ClassifierModule(
         in_channels_last(network),
@@ -229,15 +227,13 @@ def _task(
     )
     val = Batches(sides.val, batch_size=_VALIDATION_BATCH * rank.of, rank=rank)
     before = [SeedPasses(train, options.seed), OneSetOfStatistics()]
-    trainer = _trainer(options, [*before, *callbacks])
+    signals = OwnSignals()
+    trainer = _trainer(options, [signals, *before, *callbacks])
     if options.compile:
         network.compile()
     start = str(found.path) if found else None
-
-    def task() -> None:
+    with signals.kept():
         trainer.fit(module, _loader(train), _loader(val), ckpt_path=start, weights_only=True)
-
-    return task
 
 
 def _trainer(options: FitOptions, callbacks: list[Callback]) -> lightning.Trainer:
@@ -262,8 +258,9 @@ def _trainer(options: FitOptions, callbacks: list[Callback]) -> lightning.Traine
 
 
 def _strategy(options: FitOptions) -> str:
-    if options.strategy != "auto" or options.devices * options.nodes == 1:
-        return options.strategy
+    is_named = options.strategy not in {"auto", RAY}
+    if is_named or options.devices * options.nodes == 1:
+        return options.strategy if is_named else "auto"
     return "ddp"
 
 
@@ -279,16 +276,3 @@ def _quiet_lightning() -> Generator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _apart(task: Callable[[], None], cancelled: threading.Event) -> None:
-    """Run the task in a thread of its own, and cancel it when this one is interrupted.
-
-    In the main thread Lightning would take SIGTERM and SIGINT over, and make an exit of them.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="fit") as pool:
-        running = pool.submit(task)
-        try:
-            running.result()
-        finally:
-            cancelled.set()

@@ -69,8 +69,11 @@ class FeatureSource:
         return known[[rows[digest] for digest in wanted]]
 
     def _read(self, kept: Path) -> tuple[list[str], NDArray[np.float32]]:
-        if not kept.exists():
-            return [], np.empty((0, self.network.width), dtype=np.float32)
+        try:
+            os.utime(kept)  # trainer.run_folder removes what nobody has used for long
+        except OSError:
+            if not kept.exists():
+                return [], np.empty((0, self.network.width), dtype=np.float32)
         with np.load(kept, allow_pickle=False) as file:
             return file["digests"].tolist(), file["features"]
 
@@ -155,7 +158,7 @@ def fit_head(
         network: Whose head is replaced.
         data: Features and labels.
         weight_decays: To choose from, strongest first.
-        on_progress: Told about fits.
+        on_progress: Told about fits, at each step of each; what it raises ends them.
     """
     started = time.monotonic()
     features, val_features = torch.from_numpy(data.features), torch.from_numpy(data.val_features)
@@ -165,26 +168,34 @@ def fit_head(
     scale = (features - centre).square().sum(1).mean().sqrt().clamp_min(1e-12)
     inputs, val_inputs = (features - centre) / scale, (val_features - centre) / scale
     head = torch.zeros(network.width + 1, network.head.out_features)
-    best, best_loss, chosen = head, float("inf"), 0
+    best, best_loss, chosen = head, float("inf"), weight_decays[0]
+
+    def tell(done: int) -> None:
+        if on_progress:
+            on_progress("fitting the head", done, len(weight_decays))
+
     for place, decay in enumerate(weight_decays):
-        head = _regression(
-            head, lambda head: (data.loss(_logits(head, inputs), labels) * weights).mean(), decay
-        )
+
+        def training_loss(head: Tensor, place: int = place) -> Tensor:
+            tell(place)
+            return (data.loss(_logits(head, inputs), labels) * weights).mean()
+
+        head = _regression(head, training_loss, decay)
         loss = float(functional.cross_entropy(_logits(head, val_inputs), val_labels))
         if loss < best_loss:
-            best, best_loss, chosen = head, loss, place
-        if on_progress:
-            on_progress("fitting the head", place + 1, len(weight_decays))
+            best, best_loss, chosen = head, loss, decay
+    tell(len(weight_decays))
     with torch.no_grad():
         network.head.weight.copy_((best[:-1] / scale).T)
         network.head.bias.copy_(best[-1] - centre / scale @ best[:-1])
     logits = _logits(best, val_inputs)
     return FitReport(
-        epochs=len(weight_decays),
-        best_epoch=chosen + 1,
+        epochs=0,
+        best_epoch=0,
         val_accuracy=float((logits.argmax(1) == val_labels).float().mean()),
         val_logits=logits.numpy(),
         seconds=time.monotonic() - started,
+        head_decay=chosen,
     )
 
 

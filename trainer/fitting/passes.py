@@ -6,7 +6,6 @@ a run that was killed ends like one that was not.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 
-from core.errors import TrainingError
 from trainer import ranks
 from trainer.fitting.module import pass_seed
 from trainer.images.dataset import Batches, Progress
@@ -55,6 +53,14 @@ class Epoch:
             "val_accuracy": self.val_accuracy,
             "learning_rate": self.learning_rate,
         }
+
+    def in_words(self) -> str:
+        """Return the pass as a line of a log."""
+        return (
+            f"pass {self.number} of {self.epochs}: loss {self.train_loss:.4f}, "
+            f"validation loss {self.val_loss:.4f}, top-1 {100 * self.val_accuracy:.1f} %, "
+            f"{self.seconds:.1f} s"
+        )
 
 
 OnEpoch = Callable[[Epoch], None]
@@ -129,16 +135,13 @@ class SeedPasses(Callback):
 
 
 class Report(Callback):
-    """Tells how many steps are done, and ends the run when nobody waits for it any more."""
+    """Tells how many steps are done; what its listener raises ends the run."""
 
-    def __init__(self, on_progress: Progress | None, cancelled: threading.Event) -> None:
+    def __init__(self, on_progress: Progress | None) -> None:
         self._on_progress = on_progress
-        self._cancelled = cancelled
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_args: Any, **_named: Any) -> None:
         """Tell about one step."""
-        if self._cancelled.is_set():
-            raise TrainingError("the run was interrupted")
         if self._on_progress:
             total = int(trainer.estimated_stepping_batches)
             self._on_progress("training", trainer.global_step, total)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from trainer.networks.architectures import Network, load
 
 RECIPE = Recipe(SIZE, SIZE, resize=SIZE)
 OPTIONS = FitOptions(epochs=8, learning_rate=5e-3, batch_size=8, device="cpu")
+ONE_PASS = FitOptions(epochs=1, learning_rate=1e-3, device="cpu")
 
 
 @pytest.fixture
@@ -80,20 +83,46 @@ class TestFit:
 
     def test_leaves_the_handling_of_signals_alone(self, network: Network, sides: Sides):
         """Lightning would take SIGTERM over, and a worker could not put its job back."""
-        seen: list[bool] = []
-
-        def look(_stage: str, _done: int, _total: int) -> None:
-            seen.append(threading.current_thread() is threading.main_thread())
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+        before = [signal.getsignal(each) for each in numbers]
+        seen: list[object] = []
 
         fit(
             network,
             sides,
-            options=FitOptions(epochs=1, learning_rate=1e-3, device="cpu"),
-            on_progress=look,
+            options=ONE_PASS,
+            on_progress=lambda *_: seen.append([signal.getsignal(each) for each in numbers]),
         )
 
-        assert seen
-        assert not any(seen)
+        assert seen == [before] * len(seen) != []
+        assert [signal.getsignal(each) for each in numbers] == before
+
+    def test_leaves_ctrl_c_what_it_is(self, network: Network, sides: Sides):
+        """Lightning would make an exit of it, and whoever called could not tidy up."""
+        before = signal.getsignal(signal.SIGINT)
+
+        with pytest.raises(KeyboardInterrupt):
+            fit(
+                network,
+                sides,
+                options=ONE_PASS,
+                on_progress=lambda *_: signal.raise_signal(signal.SIGINT),
+            )
+
+        assert signal.getsignal(signal.SIGINT) is before
+
+    def test_computes_in_the_thread_that_called(self, network: Network, sides: Sides):
+        """A second thread brings a second pool, and both then sleep at every barrier."""
+        seen: set[threading.Thread] = set()
+
+        fit(
+            network,
+            sides,
+            options=ONE_PASS,
+            on_progress=lambda *_: seen.add(threading.current_thread()),
+        )
+
+        assert seen == {threading.current_thread()}
 
     def test_refuses_a_device_that_is_not_there(self, network: Network, sides: Sides):
         """A silent fall back to the CPU would be noticed hours later."""
@@ -154,6 +183,16 @@ class TestFeatures:
         assert np.array_equal(first, second)
         assert told == []
 
+    def test_are_marked_as_used(self, source: FeatureSource):
+        """What nobody has used for a month is removed; what each night uses is not."""
+        source.features(tiny_pixels(4))
+        (kept,) = source.folder.iterdir()
+        os.utime(kept, (0, 0))
+
+        source.features(tiny_pixels(4))
+
+        assert kept.stat().st_mtime > 0
+
     def test_only_new_images_are_computed(self, source: FeatureSource):
         """A retraining adds a few to many."""
         told: list[int] = []
@@ -202,7 +241,7 @@ class TestFitHead:
         val = rng.normal(size=(60, 16)).astype(np.float32)
         data = HeadData(noise, labels, np.ones(60), val, rng.integers(0, 3, 60))
 
-        assert fit_head(network, data, weight_decays=[1.0, 1e-4, 1e-8]).best_epoch == 1
+        assert fit_head(network, data, weight_decays=[1.0, 1e-4, 1e-8]).head_decay == 1.0
 
     def test_puts_the_head_into_the_network(self, network: Network):
         """Scaling and centring are folded in: the network takes features as they are."""

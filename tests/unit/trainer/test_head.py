@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training import tiny_backbone
+from tests.training import tiny_backbone, tiny_sides
+from trainer.fitting.finetune import learn
 from trainer.fitting.head import HeadData, fit_head
 from trainer.fitting.loss import Loss
+from trainer.fitting.module import FitOptions
 from trainer.images.imbalance import Sampling, logit_offset
 from trainer.networks.architectures import Network, load
 
@@ -31,6 +34,42 @@ def data() -> HeadData:
     labels = np.repeat(np.arange(3), COUNTS)
     features = (rng.normal(size=(130, 16)) + labels[:, None] * 0.4).astype(np.float32)
     return HeadData(features, labels, np.ones(130), features, labels)
+
+
+class TestFitHead:
+    """`fit_head`."""
+
+    def test_is_told_step_by_step_and_makes_no_passes(self, network: Network, data: HeadData):
+        """A cancel, or SIGTERM, is heard in the midst of a fit."""
+        told: list[tuple[str, int, int]] = []
+
+        facts = fit_head(
+            network, data, weight_decays=[1.0, 0.1], on_progress=lambda *each: told.append(each)
+        ).facts()
+
+        assert told[0] == ("fitting the head", 0, 2)
+        assert told[-1] == ("fitting the head", 2, 2)
+        assert len(told) > 5
+        assert facts.keys() == {"val_accuracy", "head_decay"}
+
+
+class TestLearn:
+    """`learn` with a frozen backbone."""
+
+    def test_reports_stages_and_counts_the_features_time(self, network: Network, tmp_path: Path):
+        """They are what such a run takes; a comparison that leaves them out ranks heads."""
+        stages: list[str] = []
+
+        def slow(stage: str, _done: int, _total: int) -> None:
+            time.sleep(0.2 if stage.startswith("computing features") else 0.0)
+            stages.append(stage)
+
+        options = FitOptions(1, 1e-3, device="cpu")
+        sides = tiny_sides(tmp_path)
+        report = learn(network, sides, freeze="backbone", options=options, on_progress=slow)
+
+        assert {"computing features", "fitting the head"} <= set(stages)
+        assert report.seconds > 0.2
 
 
 class TestLossOfTheHead:
