@@ -1,9 +1,10 @@
 """One training on many devices: who takes which share, and what all of them agree on.
 
 Under `torchrun` a training is started once for every device, and each of those processes, a
-rank, runs the same program. Rank 0 alone reads the images, writes checkpoints and makes the
-version; the others fit beside it and wait for it. The folder of runs must be one that all of
-them see. Without torchrun there is one rank, and nothing here does anything.
+rank, runs the same program; so does each worker of Ray Train (trainer.ray_ranks). Rank 0 alone
+reads the images, writes checkpoints and makes the version; the others fit beside it and wait for
+it. The folder of runs must be one that all of them see. Without either there is one rank, and
+nothing here does anything.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from torch import Tensor, distributed
 from core.errors import TrainingError, UsageError
 from trainer.run_folder import run_folder
 
-STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")
+RAY = "ray"
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", RAY)
 
 _LONGEST_WAIT = timedelta(hours=12)  # for rank 0 to read the images, and to export
 
@@ -51,10 +53,19 @@ class Rank:
         return self.number == 0
 
 
+_neighbours = 1
+
+
+def share_machine(processes: int) -> None:
+    """Let this process take its share of the cores, among so many that compute side by side."""
+    global _neighbours  # noqa: PLW0603 - it is a fact of the process, as its rank is
+    _neighbours = processes
+
+
 def this_rank() -> Rank:
-    """Return what torchrun says of this process; the only one without torchrun."""
+    """Return what torchrun or Ray says of this process; the only one without them."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return Rank()
+        return Rank(here=_neighbours)
     names = ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
     return Rank(*(int(os.environ[name]) for name in names))
 
@@ -64,22 +75,37 @@ def together(devices: int, nodes: int) -> Generator[Rank]:
     """Let the ranks of a training find each other, for as long as the block lasts.
 
     Raises:
-        UsageError: torchrun has started another number of processes than are asked for.
+        UsageError: Another number of processes was started than are asked for.
     """
     rank = this_rank()
     if rank.of != devices * nodes:
         raise UsageError(
             f"{devices} devices on {nodes} nodes are {devices * nodes} processes, and there are "
             f"{rank.of}; run: torchrun --nnodes {nodes} --nproc-per-node {devices} -m weakspot "
-            f"train --devices {devices} --nodes {nodes} ..."
+            f"train --devices {devices} --nodes {nodes} ..., or add --strategy {RAY}"
         )
-    if rank.of == 1:
+    if rank.of == 1 or distributed.is_initialized():
         yield rank
         return
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    distributed.init_process_group(backend, timeout=_LONGEST_WAIT)
-    try:
+    with met("env://"):
         yield rank
+
+
+@contextmanager
+def met(place: str) -> Generator[None]:
+    """Join the ranks of a training, which find each other at the place, for as long as the block.
+
+    Args:
+        place: As torch wants it: `env://`, or `file://` and a path that all of them see and that
+            nothing is at yet.
+    """
+    rank = this_rank()
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(
+        backend, init_method=place, rank=rank.number, world_size=rank.of, timeout=_LONGEST_WAIT
+    )
+    try:
+        yield
     finally:
         distributed.destroy_process_group()
 

@@ -25,6 +25,7 @@ from trainer.config import RunConfig
 from trainer.search import studies, tune
 from trainer.search.search_space import parse
 from trainer.search.tune import Plan
+from weakspot.commands import tune as verb
 
 optuna = pytest.importorskip("optuna")
 
@@ -162,7 +163,11 @@ class TestSearch:
         assert all(each.state == "COMPLETE" for each in found.trials)
 
     def test_a_trial_that_fails_does_not_end_the_search(
-        self, module_engine: Engine, folder: Path, base: RunConfig
+        self,
+        module_engine: Engine,
+        folder: Path,
+        base: RunConfig,
+        capfd: pytest.CaptureFixture[str],
     ):
         """At too high a rate training diverges; that is a finding."""
         space = {"learning_rate": [1e30, 5e-3]}
@@ -174,6 +179,18 @@ class TestSearch:
         assert by_rate[1e30].state == "FAIL"
         assert "try a lower one" in by_rate[1e30].error
         assert tune.best_run(found, base).learning_rate == 5e-3
+        assert "Traceback" not in capfd.readouterr().err
+        said = "".join(map(str, verb._in_text(found, []).renderables[1:]))
+        assert f"trial {by_rate[1e30].number} failed: " in said
+
+    def test_the_best_run_is_made_as_the_settings_say(self, monkeypatch: pytest.MonkeyPatch):
+        """Its variants and forms, too."""
+        monkeypatch.setenv("WEAKSPOT_TRAINER_VARIANTS", "")
+        monkeypatch.setenv("WEAKSPOT_TRAINER_ALSO", "torchscript")
+
+        base = verb._base(None, None)
+
+        assert (base.variants, base.also) == ("", "torchscript")
 
     def test_begins_no_trial_after_its_time(
         self, module_engine: Engine, folder: Path, base: RunConfig

@@ -7,6 +7,7 @@ latency of the exported graph on this machine, and the size.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ from trainer.images.snapshot import Snapshot
 from trainer.networks import export
 from trainer.networks.architectures import Network
 from trainer.run_folder import run_folder
+
+_logger = logging.getLogger(__name__)
 
 _WARM_UP_RUNS = 5
 _TIMED_RUNS = 50
@@ -73,16 +76,19 @@ def compare(
         engine: The database.
         config: How each is trained; its own backbone is not looked at.
         backbones: Hub names or folders.
-        runs: Folder of runs, and of kept features.
+        runs: Folder of runs.
         clock: Says what "now" is.
         on_progress: Told about stages.
 
     Raises:
-        UsageError: There is no backbone, or one is named twice.
+        UsageError: There is no backbone, one is named twice, or there is a revision, which would
+            be of one of them.
         TrainingError: The pool gives nothing to train on.
     """
     if not backbones or len(set(backbones)) < len(backbones):
         raise UsageError(f"backbones to compare must be named once each, not {list(backbones)}")
+    if config.revision is not None:
+        raise UsageError("a revision is of one backbone; leave it out to compare several")
     snapshot = frozen(engine, config, clock.now())
     rows: list[Compared] = []
     for backbone in backbones:
@@ -92,9 +98,13 @@ def compare(
                 on_progress(f"{backbone}: {stage}", done, total)
 
         try:
-            rows.append(_tried(replace(config, backbone=backbone), snapshot, runs, tell))
+            tried = _tried(replace(config, backbone=backbone), snapshot, runs, tell)
+            rows.append(replace(tried, backbone=backbone))
         except WeakspotError as error:
             rows.append(Compared(backbone, error=str(error)))
+        except Exception as error:  # A bug or no memory left: the next may fare better.
+            _logger.exception("%s failed", backbone)
+            rows.append(Compared(backbone, error=f"{type(error).__name__}: {error}".rstrip(": ")))
     return rows
 
 
@@ -130,7 +140,8 @@ def _tried(config: RunConfig, snapshot: Snapshot, runs: Path, tell: Progress) ->
         seconds.append(epoch.seconds)
 
     with run_folder(runs, run_name(snapshot, config)) as folder:
-        candidate, report = trained(config, Sources(snapshot, folder, runs, {}), tell, on_epoch)
+        # Features kept by other runs would make one backbone's time less than another's.
+        candidate, report = trained(config, Sources(snapshot, folder, folder, {}), tell, on_epoch)
         tell("exporting and timing", 0, 1)
         took_ms = latency_ms(candidate.network, candidate.recipe)
         tell("exporting and timing", 1, 1)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # These would make trials of one search incomparable, or have nothing to do with accuracy.
 FIXED = frozenset(
     {"name", "labels", "min_per_class", "limit_per_class", "epochs", "device", "devices", "nodes"}
-    | {"strategy", "compile", "variants", "seed", "intended_use", "limits"}
+    | {"revision", "strategy", "compile", "variants", "also", "seed", "intended_use", "limits"}
 )
 SEARCHED = tuple(each.name for each in fields(RunConfig) if each.name not in FIXED)
 MOST_CHOICES = 100

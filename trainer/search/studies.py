@@ -11,6 +11,7 @@ References:
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -151,8 +152,15 @@ def _require_optuna() -> None:
         import optuna
     except ImportError as error:
         raise UsageError("a search needs one package more: pip install 'weakspot[tune]'") from error
-    # What it would print of each trial, the caller is told.
+    # What it would print of each trial, the caller is told. Without any handler Python would
+    # print each failed trial's traceback.
     optuna.logging.disable_default_handler()
+    _require_silence(logging.getLogger("optuna"))
+
+
+def _require_silence(logger: logging.Logger) -> None:
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
 
 
 def _storage(engine: Engine) -> optuna.storages.RDBStorage:

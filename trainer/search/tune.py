@@ -13,6 +13,7 @@ flattered: its accuracy on images it was not chosen by is lower.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -33,7 +34,8 @@ from trainer.fitting.fit import Epoch, use_all_cores
 from trainer.images.dataset import Pixels, Progress, Sides, training_weights
 from trainer.images.imbalance import Sampling
 from trainer.images.snapshot import Snapshot
-from trainer.run_folder import run_folder
+from trainer.ranks import RAY
+from trainer.run_folder import FEATURES, run_folder
 from trainer.search import studies
 from trainer.search.search_space import Space, run_with
 from trainer.search.studies import Plan
@@ -43,6 +45,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 __all__ = ["Plan", "best_run", "search"]
+
+
+_logger = logging.getLogger(__name__)
+
+# What becomes of the best run; a search is gone on with whatever of it has changed.
+_NOT_LOOKED_AT = frozenset({"variants", "also", "intended_use", "limits"})
 
 
 class _LaggingError(TrainingError):
@@ -67,7 +75,7 @@ class _SharedSources(Sources):
             self.decoded[recipe] = sides.train, sides.val
         train, val = self.decoded[recipe]
         weights = training_weights(train, self.snapshot.labels, sampling=sampling)
-        return Sides(train, weights, val, recipe, self.folder, self.runs.absolute() / "features")
+        return Sides(train, weights, val, recipe, self.folder, self.runs.absolute() / FEATURES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +114,7 @@ class _Search:
             raise optuna.TrialPruned(str(error)) from error
         except WeakspotError as error:
             trial.set_user_attr(trials.ERROR, str(error))
+            _logger.warning("trial %d failed: %s", trial.number, error)
             raise
         if not np.isfinite(report.val_logits).all():
             trial.set_user_attr(trials.ERROR, "its answers are no numbers")
@@ -143,9 +152,11 @@ def search(  # noqa: PLR0913 - each is named by its caller
     """
     if (base.devices, base.nodes) != (1, 1):
         raise UsageError(
-            f"a trial takes one device, not {base.devices} on {base.nodes} machines; start the "
-            "search once for each device instead"
+            f"a trial takes one device, not {base.devices} on {base.nodes} machines; make several "
+            "trials at once with --parallel instead"
         )
+    if base.strategy == RAY:
+        raise UsageError("a trial is one process; leave strategy ray out, and give --parallel")
     with studies.opened(engine, plan, space, epochs=base.epochs) as study:
         with studies.alone(engine):
             snapshot = _snapshot(engine, study, base, space, clock.now())
@@ -187,14 +198,15 @@ def _snapshot(
         UsageError: The search of that name looked for something else.
         TrainingError: Some of its images are gone, or labelled otherwise.
     """
-    ours = {"base": _plain(asdict(base)), "space": _plain(space.to_dict())}
+    ours = {"base": _of_trials(asdict(base)), "space": _plain(space.to_dict())}
     noted: dict[str, Any] = study.user_attrs.get(trials.FACTS, {})
     if not noted:
         snapshot = frozen(engine, base, now)
         studies.note(study, **ours, snapshot=snapshot.digest, snapshot_at=now.isoformat())
         return snapshot
+    before = noted | {"base": _of_trials(noted["base"])}
     for what, value in ours.items():
-        if noted[what] != value:
+        if before[what] != value:
             raise UsageError(
                 f"the search {study.study_name!r} was begun with another {what}; give this one "
                 "another --name"
@@ -206,6 +218,11 @@ def _snapshot(
             "relabelled or held back); begin another, with another --name"
         )
     return snapshot
+
+
+def _of_trials(base: dict[str, Any]) -> dict[str, Any]:
+    """Return what all trials have in common, without what no trial looks at."""
+    return _plain({name: value for name, value in base.items() if name not in _NOT_LOOKED_AT})
 
 
 def _named(on_progress: Progress | None, number: int) -> Progress | None:
