@@ -1,8 +1,9 @@
 """From news about alerts to messages in the outbox: one for each channel, whatever the number.
 
-Three things are told: that an alert was opened, that it is worse than was told, and that it is
-resolved. Everything of one moment goes into one message, so ten classes that sink on one day are
-one message. The message is put in by the transaction that makes the news, and is sent later.
+Four things are told: that an alert was opened, that it is worse than was told, that a retraining
+for it left the champion as it was, and that it is resolved. Everything of one moment goes into one
+message, so ten classes that sink on one day are one message. The message is put in by the
+transaction that makes the news, and is sent later.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from core.store.alert_policy import AlertRules, Channel
     from core.store.alerts import Alert
 
-Change = Literal["opened", "worsened", "resolved"]
+Change = Literal["opened", "worsened", "retrained", "resolved"]
 
 _NAMED_IN_TITLE = 3
 _TOLD_IN_FULL = 20
@@ -34,10 +35,11 @@ _LISTED = 500
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What has become of one alert."""
+    """What has become of one alert; of a retraining, what is to be said."""
 
     change: Change
     alert: Alert
+    said: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the news as programs read it."""
@@ -62,7 +64,8 @@ class News:
     def identity(self) -> tuple[str, int, str, int]:
         """Return what makes it the same news; an alert may worsen several times."""
         level = self.alert.level if self.change == "worsened" else 0
-        return self.change, self.alert.id, self.alert.at.isoformat(), level
+        # A retraining names its job: each is news once.
+        return self.change, self.alert.id, self.said or self.alert.at.isoformat(), level
 
 
 def tell(connection: Connection, news: Sequence[News], *, now: datetime) -> int:
@@ -172,7 +175,8 @@ def _due_at(news: Sequence[News], rules: AlertRules, now: datetime) -> datetime:
 def _title(news: Sequence[News]) -> str:
     if len(news) == 1:
         return _sentence(news[0])
-    words: dict[Change, str] = {"opened": "weak", "worsened": "worse", "resolved": "resolved"}
+    words: dict[Change, str] = {"opened": "weak", "worsened": "worse"}
+    words |= {"retrained": "retrained, not repaired", "resolved": "resolved"}
     parts: list[str] = []
     for change, word in words.items():
         names = [_name(each.alert) for each in news if each.change == change]
@@ -187,6 +191,8 @@ def _sentence(news: News) -> str:
         return news.alert.title
     if news.change == "worsened":
         return f"{_name(news.alert)} is worse: {_than_told(news.alert)}"
+    if news.change == "retrained":
+        return f"{_name(news.alert)}: {news.said}"
     return f"Resolved: {_name(news.alert)}"
 
 
@@ -195,7 +201,7 @@ def _paragraph(news: News, *, alone: bool) -> str:
     if news.change == "opened":
         # Alone, its title is the message's.
         return alert.body if alone else f"{alert.title}\n{alert.body}"
-    if news.change == "worsened":
+    if news.change in ("worsened", "retrained"):
         return f"{_sentence(news)}. It was: {alert.title}"
     when = f" on {alert.resolved_at:%Y-%m-%d}" if alert.resolved_at else ""
     return f"Alert {alert.id} is resolved{when}. It was: {alert.title}"

@@ -120,18 +120,22 @@ def wanted(
 ) -> dict[str, Any]:
     """Return `day`, `version` and `needs_labels` alone, as `health` has them, of the last exam.
 
-    Beside them `retraining`: what retrainings wait for, as monitor.lacking has it. Without `now`
-    all that is in the pool counts as there.
+    Beside them `retraining`: what retrainings wait for, and `challenger`: on how many predictions
+    one that waits differs from the champion, both as monitor.lacking has it. Without `now` all that
+    is in the pool counts as there.
     """
     version, shown = _examined(connection, None)
     if version is None:
-        return {"day": None, "version": None, "needs_labels": [], "retraining": []}
+        nothing: list[dict[str, Any]] = []
+        asked = {"needs_labels": nothing, "retraining": nothing, "challenger": None}
+        return {"day": None, "version": None, **asked}
     found = quotas.next_quotas(connection, version, shown or _SOME_DAY, options)
     return {
         "day": shown.isoformat() if shown else None,
         "version": version.version,
         "needs_labels": found.needs_labels(version.labels),
         "retraining": lacking.wanted(connection, now or datetime.max.replace(tzinfo=UTC)),
+        "challenger": lacking.challenger(connection),
     }
 
 

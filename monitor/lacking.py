@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from core.store import flags, images, jobs, registry
+from core.store import challengers, flags, images, job_rows, jobs, registry
 from core.store.job_rows import Job
 
 if TYPE_CHECKING:
@@ -40,23 +40,53 @@ def training_images(connection: Connection, job: Job, now: datetime) -> dict[str
     return _left(connection, job, missing, "train", now)
 
 
+def by_hand(connection: Connection) -> list[Job]:
+    """Return the retrainings that wait for images and that a person asked for, the oldest first.
+
+    Where a flag is open on one of its classes, a retraining is the flag's.
+    """
+    flagged = {flag.label for flag in flags.open_flags(connection)}
+    waiting = job_rows.waiting_by_hand(connection)
+    return [job for job in waiting if not flagged.intersection(job.labels)]
+
+
 def wanted(connection: Connection, now: datetime) -> list[dict[str, Any]]:
-    """Return what the retrainings of the open flags wait for, the oldest flag first.
+    """Return what retrainings wait for: of open flags, the oldest first, then of people.
 
     Returns:
         `{"label", "split", "missing", "job"}` of each class and side that lacks images.
     """
     labels = [flag.label for flag in flags.open_flags(connection)]
     found = [jobs.last_for_label(connection, label) for label in labels]
-    last = {job.id: job for job in found if job is not None}
+    last = {job.id: (job, labels) for job in found if job is not None}
+    last |= {job.id: (job, job.labels) for job in by_hand(connection)}
     rows: list[dict[str, Any]] = []
-    for job in last.values():
+    for job, aimed in last.values():
         to_learn = training_images(connection, job, now)
-        rows += [
-            _row(label, "train", to_learn[label], job) for label in labels if label in to_learn
-        ]
+        rows += [_row(label, "train", to_learn[label], job) for label in aimed if label in to_learn]
         rows += [_row(*each, job) for each in _gate_rows(connection, job, now)]
     return [row for row in rows if row["missing"]]
+
+
+def challenger(connection: Connection) -> dict[str, Any] | None:
+    """Return on how many sampled predictions the challenger that waits differs from the champion.
+
+    Returns:
+        `{"version", "champion", "scored", "differing", "labelled"}`; None where none waits, or
+        none was answered by both.
+    """
+    champion = registry.champion(connection)
+    found = challengers.waiting(connection, champion.version) if champion else None
+    if champion is None or found is None:
+        return None
+    counts = [
+        each
+        for each in challengers.beside(connection, found.version)
+        if each.champion == champion.version
+    ]
+    names = ("champion", "scored", "differing", "labelled")
+    shown = {name: getattr(counts[0], name) for name in names} if counts else None
+    return {"version": found.version, **shown} if shown else None
 
 
 def _gate_rows(connection: Connection, job: Job, now: datetime) -> list[tuple[str, str, int]]:

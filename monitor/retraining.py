@@ -13,6 +13,9 @@ class waits for depends on what became of the last job for it:
 | failed, was cancelled, or is older than the flag | after the cool-down |
 | was promoted | after the cool-down, if the new version raises an alarm of its own |
 
+What a person asked for and ended with "more images" goes on likewise when they are there, on a
+night on which no flag asks for anything; the table's other lines are not for it.
+
 Where those gate images have not come by the end of the cool-down, another challenger is trained as
 after a refusal. None opens a loop: the same images would make the same challenger again.
 
@@ -99,8 +102,25 @@ class Due:
     last: Last | None
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A person's retraining that ended with "more images", and they are there.
+
+    Attributes:
+        job: The retraining.
+        labels: The classes to go on with.
+        look: Whether its challenger is to be looked at again; else one is to be trained.
+    """
+
+    job: Job
+    labels: list[str]
+    look: bool
+
+
 def request(connection: Connection, occasion: Occasion, *, options: MonitorOptions) -> Job | None:
-    """Ask for one retraining of all flagged classes that are due; None when there is no need.
+    """Ask for one retraining of all flagged classes that are due, or of what waits by hand.
+
+    None when there is no need.
 
     Args:
         connection: Where flags and jobs are.
@@ -110,19 +130,20 @@ def request(connection: Connection, occasion: Occasion, *, options: MonitorOptio
     if not options.retrain or jobs.in_flight(connection) is not None:
         return None
     due = due_flags(connection, occasion, cool_down=timedelta(days=options.cool_down_days))
-    if not due:
+    others = [] if due else ready_by_hand(connection, occasion.now)
+    if not due and not others:
         return None
     recent = asked_recently(connection, occasion.now)
     if recent >= options.retrainings_a_day:
         logger.info(
             "%s: no retraining, %d were asked for within %d hours (limit %d)",
-            ", ".join(each.flag.label for each in due),
+            ", ".join([each.flag.label for each in due] or others[0].labels),
             recent,
             _CAP_HOURS,
             options.retrainings_a_day,
         )
         return None
-    return _enqueue(connection, due, occasion)
+    return _enqueue(connection, due, occasion) if due else _go_on(connection, others[0], occasion)
 
 
 def _enqueue(connection: Connection, due: Sequence[Due], occasion: Occasion) -> Job:
@@ -145,6 +166,34 @@ def _enqueue(connection: Connection, due: Sequence[Due], occasion: Occasion) -> 
         flag=aimed[0].id,
         payload=payload | ({LOOK_AGAIN: again.id} if again else {}),
     )
+
+
+def _go_on(connection: Connection, ready: Ready, occasion: Occasion) -> Job:
+    """Ask for what a person's retraining waited for the images of."""
+    return jobs.enqueue(
+        connection,
+        labels=ready.labels,
+        reason=f"the images that retraining {ready.job.id} waited for are there",
+        requested_by=REQUESTED_BY,
+        now=occasion.now,
+        payload={LOOK_AGAIN: ready.job.id} if ready.look else {},
+    )
+
+
+def ready_by_hand(connection: Connection, now: datetime) -> list[Ready]:
+    """Return what people asked for and whose images are there, the oldest first.
+
+    Nothing while the frozen set gets other answers than before, as with flags.
+    """
+    ready: list[Ready] = []
+    for job in [] if _is_unsound(connection) else lacking.by_hand(connection):
+        gate = lacking.gate_images(connection, job, now)
+        to_learn = lacking.training_images(connection, job, now)
+        if gate is not None and not any(gate.values()):
+            ready.append(Ready(job, job.labels, look=True))
+        elif to_learn and not any(to_learn.values()):
+            ready.append(Ready(job, list(to_learn), look=False))
+    return ready
 
 
 def due_flags(connection: Connection, occasion: Occasion, *, cool_down: timedelta) -> list[Due]:
@@ -180,15 +229,20 @@ def asked_recently(connection: Connection, now: datetime) -> int:
 
 def refusals(connection: Connection, open_flags: Sequence[Flag]) -> dict[str, str]:
     """Return why no retraining is asked for, in words, of each class that it is refused to."""
-    champion = registry.champion(connection)
-    check = sentinel_checks.last(connection, champion.version) if champion else None
-    unsound = check is not None and not check.is_sound
+    unsound = _is_unsound(connection)
     known = alerts.causes(connection, [flag.id for flag in open_flags])
     reasons = {
         flag.label: refusal_of("runtime" if unsound else known.get(flag.id, ""), flag.label)
         for flag in open_flags
     }
     return {label: reason for label, reason in reasons.items() if reason is not None}
+
+
+def _is_unsound(connection: Connection) -> bool:
+    """Say whether the frozen set gets other answers from the champion than before."""
+    champion = registry.champion(connection)
+    check = sentinel_checks.last(connection, champion.version) if champion else None
+    return check is not None and not check.is_sound
 
 
 def last_for(connection: Connection, label: str, now: datetime) -> Last | None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from core import telling
+from core import refused_loads, telling
 from core.clock import Clock
 from core.errors import StaleRunError, StoreError, UsageError, WeakspotError
 from core.store import alerts, due
@@ -83,6 +83,8 @@ def run_forever(  # noqa: PLR0913 - all that a day takes, and how to stop
         )
         tell_whether_late(engine, options=options, clock=clock, holder=holder)
         sentinel_watch.look(engine, clock=clock)
+        with transaction(engine) as connection:
+            refused_loads.follow(connection, now=clock.now())
         return examined
 
     scheduler = BackgroundScheduler(

@@ -4,31 +4,27 @@ Reading needs the scope `read`. What is done about an alert is a person's judgem
 label, so it needs `label`; the audit trail has the key's name.
 """
 
-import base64
-import binascii
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from core import telling
-from core.errors import NotFoundError, UsageError
+from core.errors import NotFoundError
 from core.store import alerts, outbox
 from core.store.alert_states import Deed, State
 from core.store.alerts import Kind
 from core.store.database import transaction
 from core.telling import News
+from service import cursors
 from service.door.auth import needs, signature_of
 from service.problems import responses
 from service.rooms import Rooms
 from service.routes import InRooms, Name
-
-_MOST = 2**63 - 1  # the largest number that Postgres gives to a row
+from service.schemas import Number
 
 _LONGEST_SLEEP_H = 24 * 365
-
-Number = Annotated[int, Path(ge=1, le=_MOST, examples=[7])]
 
 router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
 
@@ -44,7 +40,8 @@ class ShownAlert(BaseModel):
         description="All but `change` are about no class: `monitor` about the monitor itself, "
         "`runtime` about other answers for frozen images, `model` about an unregistered bundle, "
         "`pooled` about all classes together, which answer worse than they did, `rolled back` "
-        "about a promoted version that proved worse than the one before it.",
+        "about a promoted version that proved worse than the one before it, `load` about a "
+        "champion that a service cannot load.",
     )
     state: State = Field(examples=["acknowledged"])
     at: datetime = Field(description="When it was raised.")
@@ -106,7 +103,7 @@ def list_alerts(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> AlertList:
     """List the alerts, the newest first; follow `next` until it is null."""
-    before = _read(cursor) if cursor is not None else None
+    before = cursors.read_number(cursor) if cursor is not None else None
     rooms.require_store()
     with transaction(rooms.engine) as connection:
         # One more than asked for says whether there is another page.
@@ -115,7 +112,7 @@ def list_alerts(
     page = found[:limit]
     return AlertList(
         alerts=[ShownAlert.model_validate(each) for each in page],
-        next=_write(page[-1].id) if len(found) > limit else None,
+        next=cursors.write_number(page[-1].id) if len(found) > limit else None,
         undelivered=Undelivered(waiting=counts["waiting"] + counts["sending"], dead=counts["dead"]),
     )
 
@@ -181,23 +178,3 @@ def _move(
         if moved.state == "resolved":
             telling.tell(connection, [News("resolved", moved)], now=now)
     return ShownAlert.model_validate(moved)
-
-
-def _write(number: int) -> str:
-    return base64.urlsafe_b64encode(number.to_bytes(8, "big")).decode()
-
-
-def _read(cursor: str) -> int:
-    """Return the number that `_write` wrote.
-
-    Raises:
-        UsageError: It was not written by us.
-    """
-    try:
-        packed = base64.b64decode(cursor, altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise UsageError("the cursor is not one of ours; begin again without it") from error
-    number = int.from_bytes(packed, "big")
-    if len(packed) != 8 or not 1 <= number <= _MOST:
-        raise UsageError("the cursor is not one of ours; begin again without it")
-    return number

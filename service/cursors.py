@@ -1,4 +1,4 @@
-"""A place in the prediction log, as callers carry it from one page to the next."""
+"""A place in the prediction log, or in a numbered list, as callers carry it from page to page."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from uuid import UUID
 
 from core.errors import UsageError
 from core.store.predictions import Position
+from service.schemas import LARGEST_NUMBER
 
+_NOT_OURS = (binascii.Error, struct.error, ValueError, OverflowError)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORM = struct.Struct(">q16s")  # microseconds since 1970, then the id
+_NUMBER = struct.Struct(">Q")
 
 
 def write(position: Position) -> str:
@@ -28,8 +31,35 @@ def read(cursor: str) -> Position:
         UsageError: It was not written by us.
     """
     try:
-        packed = base64.b64decode(cursor, altchars=b"-_", validate=True)
-        microseconds, identity = _FORM.unpack(packed)
+        microseconds, identity = _FORM.unpack(_decoded(cursor))
         return Position(_EPOCH + timedelta(microseconds=microseconds), UUID(bytes=identity))
-    except (binascii.Error, struct.error, ValueError, OverflowError) as error:
-        raise UsageError("the cursor is not one of ours; begin again without it") from error
+    except _NOT_OURS as error:
+        raise _refusal() from error
+
+
+def write_number(number: int) -> str:
+    """Return the number of a row as letters, digits, `-` and `_`."""
+    return base64.urlsafe_b64encode(_NUMBER.pack(number)).decode()
+
+
+def read_number(cursor: str) -> int:
+    """Return the number that `write_number` wrote.
+
+    Raises:
+        UsageError: It was not written by us.
+    """
+    try:
+        (number,) = _NUMBER.unpack(_decoded(cursor))
+    except _NOT_OURS as error:
+        raise _refusal() from error
+    if not 1 <= number <= LARGEST_NUMBER:
+        raise _refusal()
+    return number
+
+
+def _decoded(cursor: str) -> bytes:
+    return base64.b64decode(cursor, altchars=b"-_", validate=True)
+
+
+def _refusal() -> UsageError:
+    return UsageError("the cursor is not one of ours; begin again without it")

@@ -7,7 +7,7 @@ asking for one, cancelling it and trying it again need `admin`; the audit trail 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from core.errors import ConflictError, UsageError
@@ -17,10 +17,8 @@ from core.store.jobs import Status
 from service.door.auth import needs, signature_of
 from service.problems import responses
 from service.routes import InRooms
+from service.schemas import LARGEST_NUMBER, Number
 
-_MOST = 2**63 - 1  # the largest number that Postgres gives to a row
-
-Number = Annotated[int, Path(ge=1, le=_MOST, examples=[7])]
 # Postgres cannot hold NUL in text, and no name has control characters.
 _PLAIN = r"^[^\x00-\x1f\x7f]+$"
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_PLAIN)]
@@ -158,8 +156,8 @@ def list_jobs(
     *,
     status: Status | None = None,
     kind: Literal["retrain", "train"] | None = None,
-    group: Annotated[int | None, Query(ge=1, le=_MOST)] = None,
-    before: Annotated[int | None, Query(ge=1, le=_MOST)] = None,
+    group: Annotated[int | None, Query(ge=1, le=LARGEST_NUMBER)] = None,
+    before: Annotated[int | None, Query(ge=1, le=LARGEST_NUMBER)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> JobList:
     """List the jobs, the newest first; follow `next` until it is null."""

@@ -1,9 +1,10 @@
 """What goes over the wire: the bodies of requests and answers, as OpenAPI shows them."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.store.predictions import Prediction
@@ -11,6 +12,10 @@ from core.store.registry import Version
 from service.problems import Problem
 
 _ID = "019aa7d4-5e2b-7c31-9f2e-3b1d6c0a4e11"
+
+LARGEST_NUMBER: Final = 2**63 - 1  # that Postgres gives to a row
+# Of an alert or a job, in an address.
+Number = Annotated[int, Path(ge=1, le=LARGEST_NUMBER, examples=[7])]
 
 
 class ModelName(BaseModel):

@@ -5,8 +5,9 @@ reaches another day. When that fails nothing is lost: rows of a day without a pa
 default one.
 
 Every five minutes it is asked which days the monitor should have examined by now. A monitor that
-is dead cannot say so itself. What is found is put into the outbox; who sends it is the monitor,
-once it lives again, or whatever else empties the outbox (docs/alerts.md).
+is dead cannot say so itself. Nor does a service that has died say any more that it cannot load the
+champion. What is found is put into the outbox; who sends it is the monitor, once it lives again, or
+whatever else empties the outbox (docs/alerts.md).
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from datetime import date, timedelta
 
 from sqlalchemy import Engine
 
-from core import telling
-from core.clock import Clock
+from core import refused_loads, telling
+from core.clock import Clock, day_bounds
 from core.errors import WeakspotError
-from core.store import due, idempotency, outbox
+from core.store import challengers, due, idempotency, outbox
 from core.store.database import transaction
 from core.store.due import Look
 from core.store.partitions import drop_partitions_before, ensure_partitions
@@ -88,7 +89,7 @@ class Upkeep:
         with transaction(self._engine) as connection:
             oldest = today - timedelta(days=self._retention_days)
             dropped = drop_partitions_before(connection, oldest)
-        self._forget_answers()
+        self._forget_answers(oldest)
         if dropped:
             _log.info("dropped the predictions of %d days before %s", len(dropped), oldest)
 
@@ -109,6 +110,15 @@ class Upkeep:
         if self.late.resolved:
             _log.info("the monitor is no longer late")
 
+    def look_for_refused_loads(self) -> None:
+        """Raise the alert that a service cannot load the champion, or resolve it.
+
+        Raises:
+            StoreError: Postgres is away.
+        """
+        with transaction(self._engine) as connection:
+            refused_loads.follow(connection, now=self._clock.now())
+
     def count_the_undelivered(self) -> None:
         """Count the messages about alerts that have not arrived.
 
@@ -119,12 +129,18 @@ class Upkeep:
             counts = outbox.counts(connection)
         self.undelivered = (counts["waiting"] + counts["sending"], counts["dead"])
 
-    def _forget_answers(self) -> None:
+    def _forget_answers(self, oldest: date) -> None:
+        """Forget answers under an Idempotency-Key, and challengers' answers to what is dropped."""
+        first, _ = day_bounds(oldest)
         moment = self._clock.now() - _ANSWERS_KEPT
-        forgotten = _PIECE
-        while forgotten == _PIECE and not self._stopping.is_set():
-            with transaction(self._engine) as connection:
-                forgotten = idempotency.delete_before(connection, moment, limit=_PIECE)
+        for forget, before in (
+            (idempotency.delete_before, moment),
+            (challengers.delete_before, first),
+        ):
+            forgotten = _PIECE
+            while forgotten == _PIECE and not self._stopping.is_set():
+                with transaction(self._engine) as connection:
+                    forgotten = forget(connection, before, limit=_PIECE)
 
     def _work(self) -> None:
         done_on: date | None = None
@@ -144,6 +160,7 @@ class Upkeep:
                 if time.monotonic() >= next_look_s:
                     next_look_s = time.monotonic() + _LATE_S
                     self.look_for_the_monitor()
+                    self.look_for_refused_loads()
             except WeakspotError as error:
                 _log.warning("the prediction log's days could not be looked after: %s", error)
             except Exception:

@@ -14,27 +14,24 @@ import socket
 import sys
 import threading
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from core import logs
-from core.clock import Clock, open_clock
+from core.clock import open_clock
 from core.errors import UsageError, WeakspotError
 from core.settings import HomeSettings, TrainerSettings
 from core.stopping import stopping_on_signals
 from core.store import jobs, registry
 from core.store.database import open_database, transaction
 from core.store.jobs import RETRAIN, TRAIN, Job
-from trainer.lease import Progress
 from trainer.tracking.mlflow_mirror import mirroring
 from trainer.tracking.tensorboard_log import recorded
-from trainer.worker import Work, Worker
+from trainer.worker import Around, Work, Worker
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from trainer.config import RetrainOptions, RunConfig
-    from trainer.fitting.passes import OnEpoch
     from trainer.pipeline import RetrainOutcome
 
 logger = logging.getLogger(__name__)
@@ -141,59 +138,31 @@ class _Trained:
     promote: None = None
 
 
-def _retrain(  # noqa: PLR0913 - trainer.worker.Work has it so
-    engine: Engine,
-    job: Job,
-    *,
-    options: TrainerSettings,
-    bundles: Path,
-    runs: Path,
-    clock: Clock,
-    on_progress: Progress | None,
-    on_epoch: OnEpoch | None,
+def _retrain(
+    engine: Engine, job: Job, *, options: TrainerSettings, **around: Unpack[Around]
 ) -> RetrainOutcome:
     """Call the pipeline with the owner's settings, loading it now at the latest."""
     from trainer import pipeline
 
-    return pipeline.retrain(
-        engine,
-        job,
-        options=options_from(options),
-        bundles=bundles,
-        runs=runs,
-        clock=clock,
-        on_progress=on_progress,
-        on_epoch=on_epoch,
-    )
+    return pipeline.retrain(engine, job, options=options_from(options), **around)
 
 
-def _train(  # noqa: PLR0913 - trainer.worker.Work has it so
-    engine: Engine,
-    job: Job,
-    *,
-    options: TrainerSettings,
-    bundles: Path,
-    runs: Path,
-    clock: Clock,
-    on_progress: Progress | None,
-    on_epoch: OnEpoch | None,
+def _train(
+    engine: Engine, job: Job, *, options: TrainerSettings, **around: Unpack[Around]
 ) -> _Trained:
     """Train as the job's configuration says."""
     from trainer import pipeline
 
     if (before := _made_before(engine, job)) is not None:
         return before
-    made = pipeline.train(
-        engine,
-        config_from(job.payload, device=options.device),
-        bundles=bundles,
-        runs=runs,
-        clock=clock,
-        on_progress=on_progress,
-        on_epoch=on_epoch,
-        job=job,
-    )
-    result = {"metrics": made.metrics, "seconds": round(made.seconds, 1), "promoted": made.promoted}
+    config = config_from(job.payload, device=options.device)
+    made = pipeline.train(engine, config, job=job, **around)
+    result: dict[str, Any] = {
+        "metrics": made.metrics,
+        "seconds": round(made.seconds, 1),
+        "promoted": made.promoted,
+        "also": dict(made.also),
+    }
     return _Trained(made.version, result)
 
 

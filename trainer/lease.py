@@ -107,6 +107,7 @@ class Lease:
             JobCancelledError: Somebody has cancelled it.
             StoppedError: The worker was told to stop.
         """
+        logger.info("job %d: %s", self._job.id, epoch.in_words())
         told = {name: _as_json(value) for name, value in asdict(epoch).items()}
         # A try that began anew repeats the passes of the one before.
         kept = [each for each in self._epochs if each["number"] < epoch.number]

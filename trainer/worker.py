@@ -16,17 +16,21 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack
 
+from core import telling
 from core.clock import Clock
 from core.errors import ConflictError, StaleRunError, StoreError, WeakspotError
-from core.store import jobs
+from core.escaping import one_line
+from core.store import jobs, open_alerts
 from core.store.database import transaction
 from core.store.jobs import Job
+from core.telling import News
 from trainer.lease import JobCancelledError, Lease, Progress, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from sqlalchemy import Connection, Engine
 
@@ -39,6 +43,9 @@ _IDLE_S = 20.0
 # How long, and how often, an ending is tried to be written while Postgres is away.
 _PATIENCE_S = 60.0
 _RETRY_S = 1.0
+_LONGEST_LINE = 400  # of what an alert says of one retraining
+# Endings of a retraining of which people hear: the class stays weak, and nobody asked for that.
+_TOLD = ("refused", "more images", "failed")
 
 
 class Outcome(Protocol):
@@ -65,20 +72,29 @@ class Outcome(Protocol):
         ...
 
 
+class Around(TypedDict):
+    """What every job's work takes besides the job: where things lie, what time it is, who listens.
+
+    Attributes:
+        bundles: Folder of all bundles.
+        runs: Folder of runs, and of kept features.
+        clock: Says what "now" is.
+        on_progress: Told about stages.
+        on_epoch: Told about each pass over the images.
+    """
+
+    bundles: Path
+    runs: Path
+    clock: Clock
+    on_progress: Progress | None
+    on_epoch: OnEpoch | None
+
+
 class Work(Protocol):
     """What a job of one kind comes to: called as trainer.pipeline.retrain is."""
 
-    def __call__(  # noqa: PLR0913 - as trainer.pipeline.retrain has it
-        self,
-        engine: Engine,
-        job: Job,
-        *,
-        options: Any,
-        bundles: Path,
-        runs: Path,
-        clock: Clock,
-        on_progress: Progress | None,
-        on_epoch: OnEpoch | None,
+    def __call__(
+        self, engine: Engine, job: Job, *, options: Any, **around: Unpack[Around]
     ) -> Outcome:
         """Do it; whatever `on_progress` and `on_epoch` raise ends it."""
         ...
@@ -228,7 +244,9 @@ class Worker:
                 raise
             except ConflictError as error:
                 logger.error("job %d failed: %s", job.id, error)  # noqa: TRY400 - it says it all
-                ending = _failed(error, ending)
+                # What cannot even be written as failed is written without what came of it.
+                has_failed = isinstance(ending, _Ending) and ending.status == "failed"
+                ending = _failed(error, None if has_failed else ending)
             except StoreError:
                 if stop.wait(_RETRY_S) or time.monotonic() > deadline:
                     raise
@@ -259,11 +277,33 @@ class Worker:
             now=now,
             challenger=ending.challenger,
         )
+        if job.kind == jobs.RETRAIN:
+            said = _line(job, ending, now)
+            heard = open_alerts.add_line(connection, job.labels, said)
+            if ending.status in _TOLD:
+                news = [News("retrained", each, said) for each in heard]
+                telling.tell(connection, news, now=now)
 
     def _give_back(self, job: Job, why: str) -> None:
         with transaction(self.engine) as connection:
             given = jobs.give_back(connection, job, now=self.clock.now(), why=why)
         logger.info("job %d: %s", job.id, "put back" if given else "another worker has it")
+
+
+def _line(job: Job, ending: _Ending, now: datetime) -> str:
+    """Return what the alerts of a retraining's classes are to say of it: how it ended, and why."""
+    gate, missing = ending.result.get("gate") or {}, ending.result.get("missing") or {}
+    reasons = gate.get("reasons") or [ending.result.get("error") or "no reason was kept"]
+    if ending.status == "promoted":
+        said = f"{ending.challenger} is the champion"
+    elif missing and not gate:
+        named = ", ".join(f"{n} of {label}" for label, n in missing.items())
+        said = f"nothing was trained, new images are missing: {named}"
+    else:
+        made = f"{ending.challenger} was made, " if ending.challenger else ""
+        said = f"{made}{ending.status}, and the champion stays: {reasons[0]}"
+    what = f"Retraining {job.id}, {now:%Y-%m-%d}: {said}"
+    return f"{one_line(what, _LONGEST_LINE).rstrip('.')}. See: weakspot jobs show {job.id}"
 
 
 def _cancelled(why: str) -> _Ending:

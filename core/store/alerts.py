@@ -26,8 +26,9 @@ from core.store.told import Told
 # `change`: a class has sunk; `monitor`: the monitor speaks of itself; `runtime`: the frozen images
 # get other answers than before; `model`: another bundle lies where the registered one should;
 # `pooled`: all classes together answer worse than they did; `rolled back`: a version that the loop
-# promoted answers worse than the one before it, which serves again.
-Kind = Literal["change", "monitor", "runtime", "model", "pooled", "rolled back"]
+# promoted answers worse than the one before it, which serves again; `load`: a service cannot load
+# the champion.
+Kind = Literal["change", "monitor", "runtime", "model", "pooled", "rolled back", "load"]
 
 MONITOR: Final = "monitor"
 

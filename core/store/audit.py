@@ -58,6 +58,12 @@ def find(connection: Connection, action: str, detail: dict[str, Any]) -> Deed | 
     return None if row is None else Deed(*row)
 
 
+def of_action(connection: Connection, action: str) -> list[Deed]:
+    """Return all deeds of a kind, the oldest first."""
+    statement = _DEEDS.where(col(AuditRow.action) == action).order_by(col(AuditRow.id))
+    return [Deed(*row) for row in connection.execute(statement)]
+
+
 def latest(connection: Connection, limit: int = 100) -> list[Deed]:
     """Return the latest deeds, the newest first."""
     statement = _DEEDS.order_by(col(AuditRow.id).desc()).limit(limit)

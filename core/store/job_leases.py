@@ -23,9 +23,14 @@ _TRY_ENDED = """jsonb_set(tries, '{{-1}}', coalesce(tries -> -1, '{{}}') || json
                'ended_at', to_jsonb(CAST(:now AS timestamptz)),
                'stage', progress ->> 'stage',
                'why', {why}))"""
+# A stage says where a try broke off; one that came to something did not.
+_TRY_CAME_TO = _TRY_ENDED.replace(
+    "progress ->> 'stage'",
+    "CASE WHEN :status IN ('failed', 'cancelled') THEN progress ->> 'stage' END",
+).format(why="coalesce(CAST(:result AS jsonb) ->> 'error', :status)")
 _FELL_SILENT = _TRY_ENDED.format(why="'its worker fell silent'")
 # What is known of epochs outlives a try: the next one may go on after them.
-_ONLY_EPOCHS = "jsonb_strip_nulls(jsonb_build_object('epochs', progress -> 'epochs'))"
+_ONLY_EPOCHS = "progress - 'stage' - 'done' - 'total'"
 
 # Only who has this lock may take a retraining, so that of two claims at once one sees the other.
 _MAY_RETRAIN = sa.text(
@@ -90,10 +95,15 @@ _FINISH = sa.text(f"""
     UPDATE jobs
        SET status = :status, finished_at = :now, result = :result, lease_until = NULL,
            challenger = coalesce(:challenger, challenger),
-           parent = (SELECT parent
-                       FROM versions
-                      WHERE version = coalesce(:challenger, challenger)),
-           tries = {_TRY_ENDED.format(why="coalesce(CAST(:result AS jsonb) ->> 'error', :status)")}
+           parent = coalesce(
+               (SELECT parent
+                  FROM versions
+                 WHERE version = coalesce(:challenger, challenger)),
+               (SELECT version
+                  FROM versions
+                 WHERE version = CAST(:result AS jsonb) ->> 'champion')),
+           tries = {_TRY_CAME_TO},
+           progress = {_ONLY_EPOCHS}
      WHERE id = :id AND fence = :fence AND status = 'running'
 """).bindparams(sa.bindparam("result", type_=JSONB))  # noqa: S608 - no value is spliced in
 

@@ -171,6 +171,29 @@ def of_challenger(connection: Connection, challenger: str) -> Job | None:
     return None if row is None else Job(*row)
 
 
+# Of each class its last job alone counts, as in last_for_label.
+_WAITING_BY_HAND = sa.text("""
+    SELECT id
+      FROM jobs AS j
+     WHERE kind = 'retrain'
+       AND status = 'more images'
+       AND flag IS NULL
+       AND EXISTS (SELECT
+                     FROM jsonb_array_elements_text(j.labels) AS own (label)
+                    WHERE NOT EXISTS (SELECT
+                                        FROM jobs AS later
+                                       WHERE later.id > j.id
+                                         AND later.labels ? own.label))
+     ORDER BY id
+""")
+
+
+def waiting_by_hand(connection: Connection) -> list[Job]:
+    """Return the retrainings that no flag asked for and that wait for images, the oldest first."""
+    found = connection.execute(_WAITING_BY_HAND).scalars().all()
+    return [get(connection, job) for job in found]
+
+
 def latest(connection: Connection, limit: int = 100) -> list[Job]:
     """Return the latest retrainings, the newest first."""
     statement = RETRAININGS.order_by(col(JobRow.id).desc()).limit(limit)

@@ -1,4 +1,4 @@
-"""Which alerts are not over: how many, and those that no class is to blame for."""
+"""Which alerts are not over: how many, those of no class, and what else is to be said in them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from sqlmodel import col
 from core.store.alerts import ALERTS, Alert, AlertRow
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
 
@@ -29,3 +31,26 @@ def notices(connection: Connection, limit: int) -> list[Alert]:
     over = col(AlertRow.state) == "resolved"
     statement = ALERTS.where(col(AlertRow.flag).is_(None)).order_by(over, col(AlertRow.id).desc())
     return [Alert(*row) for row in connection.execute(statement.limit(limit))]
+
+
+_ADD_LINE = sa.text("""
+    UPDATE alerts AS a
+       SET body = a.body || E'\n' || :line
+      FROM flags AS f
+     WHERE f.id = a.flag
+       AND f.label = ANY(:labels)
+       AND a.state <> 'resolved'
+ RETURNING a.id
+""")
+
+
+def add_line(connection: Connection, labels: Sequence[str], line: str) -> list[Alert]:
+    """Say one thing more in the alerts of some classes, as far as they are not over.
+
+    Returns:
+        Those of which people may be told: the snoozed ones are left asleep.
+    """
+    values = {"labels": list(labels), "line": line}
+    said = connection.execute(_ADD_LINE, values).scalars().all()
+    statement = ALERTS.where(col(AlertRow.id).in_(said), col(AlertRow.state) != "snoozed")
+    return [Alert(*row) for row in connection.execute(statement.order_by(col(AlertRow.id)))]

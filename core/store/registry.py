@@ -4,13 +4,14 @@ An alias is a chain of moves, each naming the one it follows, so history stays l
 promotions at once the second finds its place taken and is refused.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, exc
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from sqlmodel import Field, SQLModel, col
 
 from core.errors import ConflictError, NotFoundError
@@ -18,6 +19,7 @@ from core.store import audit
 
 CHAMPION = "champion"
 CHANNEL = "weakspot_alias"
+_ROLL_BACK = "roll back"
 
 _TIMESTAMP: Any = sa.DateTime(timezone=True)
 _JSON: Any = JSONB
@@ -220,27 +222,52 @@ def promote(
     return last.version if last else None
 
 
-def roll_back(connection: Connection, *, now: datetime, by: str, reason: str) -> tuple[str, str]:
-    """Make the champion's predecessor the champion again; return (from, to).
+def roll_back(
+    connection: Connection, *, now: datetime, by: str, reason: str, over: str | None = None
+) -> tuple[str, str]:
+    """Make the predecessor of `over`, or of whichever serves, the champion; return (from, to).
 
     Raises:
-        ConflictError: There is nothing to go back to, or another move was faster.
+        ConflictError: There is nothing to go back to, another champion serves, or another move
+            was faster.
     """
-    moves = history(connection)
-    earlier = [move.version for move in moves if move.version != moves[-1].version]
-    if not earlier:
-        raise ConflictError("there is no earlier champion to roll back to")
-    current = moves[-1]
-    _move(connection, earlier[-1], follows=current, now=now, by=by, reason=reason)
+    last, line = _last_move(connection, CHAMPION), succession(connection)
+    if over is not None and (last is None or over != last.version):
+        raise ConflictError(f"the champion is {last.version if last else 'none'} and not {over}")
+    earlier = [version for version in line if last is not None and version != last.version]
+    if last is None or not earlier:
+        raise ConflictError(
+            "there is no earlier champion to roll back to that was not rolled back itself; "
+            "another version is promoted by: weakspot model promote"
+        )
+    _move(connection, earlier[-1], follows=last, now=now, by=by, reason=reason)
     audit.record(
         connection,
         now=now,
         by=by,
-        action="roll back",
+        action=_ROLL_BACK,
         subject=earlier[-1],
-        detail={"reason": reason, "before": current.version},
+        detail={"reason": reason, "before": last.version},
     )
-    return current.version, earlier[-1]
+    return last.version, earlier[-1]
+
+
+def succession(connection: Connection) -> list[str]:
+    """Return the champions that rollbacks go back through, the present one last.
+
+    What was rolled back from is not among them until it is promoted again, so that a second
+    rollback goes further back and never to what the first one took away.
+    """
+    backs = audit.of_action(connection, _ROLL_BACK)
+    undone = {(deed.at, deed.subject, deed.detail["before"]) for deed in backs}
+    line: list[str] = []
+    for move in history(connection):
+        before = line[-1] if line else None
+        if (move.at, move.version, before) in undone:
+            line = [version for version in line if version != before]
+        if not line or line[-1] != move.version:
+            line.append(move.version)
+    return line
 
 
 def record_load(connection: Connection, load: Load) -> None:
@@ -254,6 +281,28 @@ def loads(connection: Connection, version: str) -> list[Load]:
     statement = sa.select(*[getattr(LoadRow, name) for name in Load.__dataclass_fields__])
     statement = statement.where(col(LoadRow.version) == version).order_by(col(LoadRow.id))
     return [Load(*row) for row in connection.execute(statement)]
+
+
+def latest_loads(connection: Connection, version: str) -> list[Load]:
+    """Return what became of each service's last attempt to load a version, by service."""
+    statement = (
+        sa.select(*[getattr(LoadRow, name) for name in Load.__dataclass_fields__])
+        .ext(distinct_on(col(LoadRow.instance)))
+        .where(col(LoadRow.version) == version)
+        .order_by(col(LoadRow.instance), col(LoadRow.id).desc())
+    )
+    return [Load(*row) for row in connection.execute(statement)]
+
+
+def serving(connection: Connection, instances: Sequence[str]) -> dict[str, str]:
+    """Return the version that each of some services has loaded last, where it has loaded any."""
+    statement = (
+        sa.select(col(LoadRow.instance), col(LoadRow.version))
+        .ext(distinct_on(col(LoadRow.instance)))
+        .where(col(LoadRow.ok), col(LoadRow.instance).in_(instances))
+        .order_by(col(LoadRow.instance), col(LoadRow.id).desc())
+    )
+    return {row.instance: row.version for row in connection.execute(statement)}
 
 
 def _last_move(connection: Connection, alias: str) -> Move | None:

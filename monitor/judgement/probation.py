@@ -180,7 +180,7 @@ def _roll_back(
         f"worse than {probation.against} on newly labelled images: {whole.lost} right by "
         f"{probation.against} alone, {whole.gained} by {probation.version} alone, of {whole.n}"
     )
-    registry.roll_back(connection, now=now, by=BY, reason=reason)
+    registry.roll_back(connection, now=now, by=BY, reason=reason, over=probation.version)
     probations.end(connection, probation, "rolled back", now=now)
     raised = alerts.raise_notice(
         connection,

@@ -1,8 +1,8 @@
 """Follows the champion: hears of a promotion, loads the version, and lets it serve.
 
 A notice from Postgres makes it quick; looking every few seconds makes it certain. What cannot
-be loaded never replaces what serves: the failure is logged, kept in the `loads` table, and
-tried again at growing intervals.
+be loaded never replaces what serves: the failure is logged, kept in the `loads` table, told of
+(core.refused_loads), and tried again at growing intervals.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, exc
 
+from core import refused_loads
 from core.bundle import engines, files
 from core.bundle.runner import Runner
 from core.bundle.sessions import Threads, buckets
@@ -36,6 +37,7 @@ _log = logging.getLogger(__name__)
 
 _TICK_S = 0.25  # how soon a stop is noticed
 _LONGEST_PAUSE_S = 60.0
+_TOLD_AGAIN_S = refused_loads.AGAIN.total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class Reloader:
                 self._slot.explain("there is no model yet; run: weakspot train")
             elif self._is_news(champion):
                 self._load(champion)
+            elif self._failed.is_of_another(champion.digest):
+                self._give_up(champion)
         except StoreError as error:
             self._lost_database(error)
         except Exception:
@@ -152,10 +156,10 @@ class Reloader:
             f"the champion {version.version} cannot be loaded; see the service's log, or: "
             f"weakspot model verify {version.version}"
         )
-        first = self._failed.add(version.digest)
+        is_to_be_told = self._failed.add(version.digest)
         if self._on_load:
             self._on_load(None)
-        if first:
+        if is_to_be_told:
             self._record(version, ok=False, detail=str(error), seconds=seconds)
 
     def _record(self, version: Version, *, ok: bool, detail: str, seconds: float) -> None:
@@ -164,8 +168,16 @@ class Reloader:
         try:
             with transaction(self._engine) as connection:
                 registry.record_load(connection, attempt)
+                refused_loads.follow(connection, now=now)
         except StoreError as error:
             _log.warning("the load of %s could not be recorded: %s", version.version, error)
+
+    def _give_up(self, champion: Version) -> None:
+        """Forget a version that could not be loaded: what serves is the champion again."""
+        with transaction(self._engine) as connection:
+            refused_loads.follow(connection, now=self._clock.now())
+        self._failed = _Failure()
+        _log.info("%s is the champion again, and serves", champion.version)
 
     def _work(self) -> None:
         while not self._stopping.is_set():
@@ -221,16 +233,23 @@ class _Failure:
         self._digest = ""
         self._times = 0
         self._until = 0.0
+        self._told_at = 0.0
+
+    def is_of_another(self, digest: str) -> bool:
+        return self._digest not in {"", digest}
 
     def is_resting(self, digest: str) -> bool:
         return digest == self._digest and time.monotonic() < self._until
 
     def add(self, digest: str) -> bool:
-        """Note a failure, and say whether it is this bundle's first."""
+        """Note a failure; say whether it is this bundle's first, or the first for some minutes."""
+        now = time.monotonic()
         self._times = self._times + 1 if digest == self._digest else 1
         self._digest = digest
-        self._until = time.monotonic() + min(_LONGEST_PAUSE_S, 2.0**self._times)
-        return self._times == 1
+        self._until = now + min(_LONGEST_PAUSE_S, 2.0**self._times)
+        is_to_be_told = self._times == 1 or now - self._told_at >= _TOLD_AGAIN_S
+        self._told_at = now if is_to_be_told else self._told_at
+        return is_to_be_told
 
 
 def load(version: Version, *, loading: Loading, clock: Clock) -> Serving:

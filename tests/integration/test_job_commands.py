@@ -11,6 +11,7 @@ from core.store import audit, jobs
 from core.store.database import transaction
 from tests.jobs import LEASE_S, NOW, ask, ask_group, at, claimed, clear, finish
 from tests.pool import register
+from tests.story import LABELS, verdict_of_the_gate
 from weakspot import front
 from weakspot.cli import app
 
@@ -68,6 +69,25 @@ class TestJobs:
         assert [int(line.split()[0]) for line in text.splitlines()] == [retraining.id, *group[::-1]]
         assert [job["id"] for job in json.loads(found)["jobs"]] == group[::-1]
 
+    def test_of_a_group_are_told_apart(self, engine: Engine, run: Run):
+        """Six lines that read alike help nobody to find the one that was best."""
+        group = ask_group(engine, [{"backbone": "a/b", "seed": 1}, {"backbone": "a/b", "seed": 2}])
+        job = claimed(engine)
+        metrics = {"test": {"top1": 0.75, "macro_f1": 0.5, "auroc": None, "ece": 0.125}}
+        with transaction(engine) as connection:
+            result = {"metrics": metrics, "seconds": 9.0}
+            jobs.finish(connection, job, status="trained", result=result, now=at(30))
+
+        _, text = run("jobs", "list")
+        _, table = run("jobs", "list", "--group", str(group[0].id))
+        _, page = run("jobs", "show", str(job.id))
+        waiting, trained = text.splitlines()
+        assert waiting.endswith("  seed 2")
+        assert trained.endswith("  seed 1: top-1 75.0 %, macro F1 0.500, AUROC -, ECE 0.125")
+        assert "75.0 %" in table
+        assert "backbone             a/b" in page
+        assert "came to: top-1 75.0 %" in page
+
     def test_under_way_show_how_far_they_are(self, engine: Engine, run: Run):
         """Somebody waits for it."""
         ask(engine)
@@ -91,6 +111,18 @@ class TestJobs:
 
         assert run("jobs", "list", "--status", "failed")[1].strip().endswith(error["error"])
         assert f"error: {error['error']}" in run("jobs", "show", str(job.id))[1]
+
+    def test_show_the_gates_page_of_numbers(self, engine: Engine, run: Run):
+        """A person can follow the decision: margins, bounds, p, calibration, latency."""
+        ask(engine)
+        job, verdict = claimed(engine), verdict_of_the_gate(LABELS)
+        result = {"gate": verdict.to_dict()}
+        with transaction(engine) as connection:
+            jobs.finish(connection, job, status="refused", result=result, now=at(30))
+
+        page = run("jobs", "show", str(job.id))[1]
+        assert page.strip().endswith(verdict.to_text())
+        assert "p = 2e-31, adjusted 2e-31" in page
 
     def test_are_cancelled_and_tried_again(self, engine: Engine, run: Run):
         """Under the name of who typed it."""

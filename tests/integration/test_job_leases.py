@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -12,6 +13,7 @@ from core.store import jobs
 from core.store.database import transaction
 from tests.integration.test_alerts import open_alert
 from tests.jobs import LEASE_S, NOW, ask, ask_group, at, beat, claim, claimed, clear, finish, stored
+from tests.pool import register
 
 
 @pytest.fixture
@@ -178,6 +180,24 @@ class TestTries:
             jobs.heartbeat(connection, job, now=NOW, lease_s=LEASE_S, progress=progress)
 
         assert claimed(engine, "b", at(99)).progress == {"epochs": [{"number": 1}]}
+
+
+class TestEnd:
+    """How a job that came to something is kept."""
+
+    def test_has_no_stage_and_names_its_champion(self, engine: Engine, tmp_path: Path):
+        """A stage beside the end reads as if something had broken off."""
+        register(engine, tmp_path, name="v1", promoted_at=None)
+        ask(engine)
+        job = claimed(engine)
+        beat(engine, job, NOW)
+        with transaction(engine) as connection:
+            result = {"champion": "v1", "missing": {"Spider": 3}}
+            jobs.finish(connection, job, status="more images", result=result, now=at(30))
+
+        ended = stored(engine, job)
+        assert (ended.progress, ended.parent) == ({}, "v1")
+        assert (ended.tries[0]["why"], ended.tries[0]["stage"]) == ("more images", None)
 
 
 class TestHeartbeat:

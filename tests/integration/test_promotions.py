@@ -132,6 +132,46 @@ def test_the_first_champion_needs_no_gate(engine: Engine, tmp_path: Path):
     assert _promote(engine, "v1") is None
 
 
+class TestRollBack:
+    """core.store.registry.roll_back: back along the line of promotions."""
+
+    @pytest.mark.parametrize(
+        ("moves", "gone_through"),
+        [
+            (["v2", "v3", "back", "back"], ["v2", "v1"]),
+            (["v2", "back", "v3", "back"], ["v1", "v1"]),
+            (["v2", "back", "v2", "v3", "back", "back"], ["v1", "v2", "v1"]),
+            (["v2", "v3", "v2", "back", "back"], ["v3", "v1"]),
+        ],
+    )
+    def test_never_goes_to_what_was_rolled_back(
+        self, shelf: Engine, moves: list[str], gone_through: list[str]
+    ):
+        """F18: a person rolls back after the monitor did, and must not get the bad one again."""
+        seen: list[str] = []
+        for minute, move in enumerate(moves):
+            with transaction(shelf) as connection:
+                how = {"now": at(100 + minute), "by": "ann", "reason": "worse"}
+                if move == "back":
+                    seen.append(registry.roll_back(connection, **how)[1])
+                else:
+                    registry.promote(connection, move, **how)
+
+        assert seen == gone_through
+
+    def test_ends_at_the_first_champion(self, shelf: Engine):
+        """Nothing is left but what was taken away."""
+        _promote(shelf, "v2", **FORCED)
+        with transaction(shelf) as connection:
+            registry.roll_back(connection, now=at(91), by="ann", reason="worse")
+
+        with (
+            pytest.raises(ConflictError, match="not rolled back itself"),
+            transaction(shelf) as connection,
+        ):
+            registry.roll_back(connection, now=at(92), by="ann", reason="worse")
+
+
 class TestRoutes:
     """`POST /v1/models/{version}/promote` and `/v1/models/rollback`."""
 
@@ -155,12 +195,13 @@ class TestRoutes:
     def test_move_it_there_and_back(self, engine: Engine, client: httpx.Client):
         """Each under who did it, and why."""
         there = client.post("/v1/models/v2/promote", json=FORCED)
-        back = client.post("/v1/models/rollback", json={"reason": "worse at night"})
+        stale = client.post("/v1/models/rollback", json={"reason": "worse", "over": "v1"})
+        back = client.post("/v1/models/rollback", json={"reason": "worse at night", "over": "v2"})
         with transaction(engine) as connection:
             deeds = [(each.by, each.action) for each in audit.latest(connection, 2)[::-1]]
 
         assert there.json() == {"champion": "v2", "before": "v1"}
-        assert back.json() == {"champion": "v1", "before": "v2"}
+        assert (stale.status_code, back.json()) == (409, {"champion": "v1", "before": "v2"})
         assert deeds == [("http", "promote"), ("http", "roll back")]
 
     @pytest.mark.parametrize(
@@ -173,6 +214,7 @@ class TestRoutes:
             ("v2/promote", {"with": "x"}, 422),
             ("rollback", {"reason": "r"}, 409),
             ("rollback", {}, 422),
+            ("rollback", {"reason": "r", "over": "v9"}, 409),
         ],
     )
     def test_say_what_is_wrong(self, settled: httpx.Client, path: str, sent: object, status: int):

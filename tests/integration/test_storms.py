@@ -199,6 +199,44 @@ class TestStorms:
         assert (job.payload[LOOK_AGAIN], job.labels) == (first.id, ["Spider"])
 
 
+class TestByHand:
+    """What a person asked for waits and goes on as what a flag asked for does."""
+
+    def ask(self, loop: Loop, label: str) -> None:
+        """Ask as `weakspot retrain` does."""
+        with transaction(loop.engine) as connection:
+            jobs.enqueue(
+                connection, labels=[label], reason="x", requested_by="ann", now=loop.night(1)
+            )
+
+    def test_it_says_which_gate_images_it_lacks_and_is_looked_at_again(self, loop: Loop):
+        """No flag is open; the exam is not left lying all the same."""
+        self.ask(loop, "Dog")
+        register(loop.engine, Path(loop.version.uri).parent, name="v3", promoted_at=None)
+        gate = {"missing": {"Cat": 2}}
+        first = loop.end(1, "more images", gate=gate, champion="v1", challenger="v3")
+        before, (wanted,) = loop.ask(2), loop.wanted(2)
+        loop.label("Cat", 3, 2, split="test")
+        job = loop.ask(3)
+
+        assert (before, wanted.split()[:4]) == (None, ["Cat", "2", "more", "gate"])
+        assert job is not None
+        assert (job.payload, job.labels) == ({LOOK_AGAIN: first.id}, ["Dog"])
+
+    def test_it_is_trained_when_its_images_are_there(self, loop: Loop):
+        """And once: the next night asks for nothing."""
+        self.ask(loop, "Dog")
+        loop.end(1, "more images", missing={"Dog": 2})
+        before, wanted = loop.ask(2), loop.wanted(2)
+        loop.label("Dog", 3, 2)
+        job = loop.ask(3)
+        loop.end(3, "refused")
+
+        assert (before, len(wanted)) == (None, 1)
+        assert job is not None
+        assert (job.labels, job.payload, loop.ask(4)) == (["Dog"], {}, None)
+
+
 class TestGrounds:
     """What a job is asked for on."""
 

@@ -19,9 +19,11 @@ from sqlalchemy import Engine
 
 from core.clock import Clock, FixedClock, ShiftedClock, SystemClock
 from core.errors import ConflictError, StoreError, TrainingError
-from core.store import jobs
+from core.store import alert_rules, alerts, jobs, outbox
+from core.store.alert_policy import parse
 from core.store.database import create_engine, transaction
 from core.store.jobs import Job
+from tests.integration.test_alerts import open_alert
 from tests.jobs import clear
 from trainer.fitting.passes import Epoch, OnEpoch
 from trainer.lease import Lease
@@ -109,6 +111,63 @@ class TestEndings:
         ended = _stored(engine, asked)
         assert (ended.status, ended.result) == ("refused", {"gate": {"passed": False}})
         assert (ended.worker, ended.finished_at) == ("worker", NOW)
+
+    @pytest.mark.parametrize(
+        ("outcome", "said"),
+        [
+            (
+                RetrainOutcome(None, None, "refused", {"gate": {"reasons": ["Cat is worse."]}}),
+                "refused, and the champion stays: Cat is worse. See: weakspot jobs show",
+            ),
+            (
+                RetrainOutcome(None, None, "more images", {"missing": {"Spider": 4}}),
+                "nothing was trained, new images are missing: 4 of Spider. See:",
+            ),
+        ],
+        ids=["refused", "too few images"],
+    )
+    def test_f14_the_alert_of_the_class_says_how_it_ended(
+        self, engine: Engine, tmp_path: Path, outcome: RetrainOutcome, said: str
+    ):
+        """F14: whoever reads the alert need not look for what was done about it."""
+        with transaction(engine) as connection:
+            raised = [open_alert(connection, label) for label in ("Spider", "Cat")]
+        _ask(engine)
+        _worker(engine, tmp_path, lambda _job, _progress: outcome).run_once()
+
+        with transaction(engine) as connection:
+            spider, cat = [alerts.get(connection, each.id) for each in raised]
+        assert spider is not None
+        assert cat is not None
+        assert said in spider.body.splitlines()[-1]
+        assert cat.body == "body"
+
+    def test_f14_people_hear_once_that_the_gate_refused(self, engine: Engine, tmp_path: Path):
+        """F14: the class stays weak, and nobody should have to look for it."""
+        hook = {"name": "ops", "url": "https://h.example/", "secret": "a-secret-of-many-characters"}
+        with transaction(engine) as connection:
+            alert_rules.write(connection, parse({"channels": [hook]}), by="test", now=NOW)
+            raised = open_alert(connection, "Spider")
+        for outcome in (REFUSED, replace(REFUSED, status="promoted")):
+            asked = _ask(engine)
+            _worker(engine, tmp_path, lambda _job, _progress, o=outcome: o).run_once()
+
+        with transaction(engine) as connection:
+            (told,) = [each for each in outbox.latest(connection) if raised.id in each.alerts]
+        assert told.message["title"].startswith(
+            f"Spider: Retraining {asked.id - 1}, 2026-03-02: re"
+        )
+        assert [each["change"] for each in told.message["news"]] == ["retrained"]
+
+    def test_a_challenger_that_is_not_registered_is_a_failure(self, engine: Engine, tmp_path: Path):
+        """A row that can never be written must not be tried for ever."""
+        asked = _ask(engine)
+        outcome = RetrainOutcome("v99", None, "refused", {})
+        _worker(engine, tmp_path, lambda _job, _progress: outcome).run_once()
+
+        ended = _stored(engine, asked)
+        assert (ended.status, ended.challenger) == ("failed", None)
+        assert "foreign key" in ended.result["error"]
 
     def test_what_is_no_number_becomes_null(self, engine: Engine, tmp_path: Path):
         """Postgres keeps no NaN in JSON, and a finished training is not lost for one."""

@@ -45,6 +45,21 @@ class TestCompose:
         assert (message["title"], message["mood"]) == (ALERT.title, "bad")
         assert message["body"].startswith("Since then.\nMistaken for Cat (4).\n\nAlert 1: ")
 
+    def test_a_retraining_in_vain_is_told_in_its_own_words(self):
+        """The job, how it ended and why; what it was about stands below."""
+        said = (
+            "Retraining 7, 2026-03-12: v4 was made, refused, and the champion stays: Cat is worse"
+        )
+        message = compose([News("retrained", ALERT, said)], now=NOW)
+        both = compose([News("retrained", _alert(i), said) for i in (1, 2)], now=NOW)
+
+        assert message["title"] == f"Spider: {said}"
+        assert f"It was: {ALERT.title}" in message["body"]
+        assert both["title"] == "2 retrained, not repaired: Class 1, Class 2"
+        assert dedup_key("ops", [News("retrained", ALERT, said)]) != dedup_key(
+            "ops", [News("retrained", ALERT, said.replace("7", "8"))]
+        )
+
     def test_ten_weak_classes_are_one_message(self):
         """A telephone that rings ten times is switched off."""
         message = compose([News("opened", _alert(i)) for i in range(1, 11)], now=NOW)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from core.errors import UsageError
 from core.store.predictions import Position
 from service import cursors
+from service.schemas import LARGEST_NUMBER
 
 
 class TestCursors:
@@ -43,3 +44,18 @@ class TestCursors:
         """Year 300,000 fits the cursor and no datetime."""
         with pytest.raises(UsageError):
             cursors.read("f" * 32)
+
+
+class TestNumbers:
+    """Cursors of a numbered list: alerts."""
+
+    @given(st.integers(1, LARGEST_NUMBER))
+    def test_come_back_as_they_went(self, number: int):
+        """A list has no gaps between its pages."""
+        assert cursors.read_number(cursors.write_number(number)) == number
+
+    @pytest.mark.parametrize("cursor", ["", "f", "AAAAAAAAAAA=", "__________8=", "é", "f" * 32])
+    def test_of_others_are_refused(self, cursor: str):
+        """No row has such a number, or none is meant."""
+        with pytest.raises(UsageError, match="not one of ours"):
+            cursors.read_number(cursor)
