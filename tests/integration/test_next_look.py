@@ -125,13 +125,14 @@ class TestNextLook:
             assert len(registry.versions(connection)) == 2
             assert _champion(connection) == outcome.challenger
 
+    @pytest.mark.parametrize("term", ["gate_margin", "max_ece", "max_latency_ratio"])
     def test_is_refused_under_other_terms(
-        self, module_engine: Engine, folder: Path, first: tuple[jobs.Job, RetrainOutcome]
+        self, module_engine: Engine, folder: Path, first: tuple[jobs.Job, RetrainOutcome], term: str
     ):
         """Terms that are chosen after the first look are no terms."""
-        easier = replace(OPTIONS, gate_margin=0.5)
+        easier = replace(OPTIONS, **{term: 0.95})
 
-        with pytest.raises(TrainingError, match="terms are fixed before an exam"):
+        with pytest.raises(TrainingError, match=f"began with {term} .* terms are fixed before"):
             _look(module_engine, folder, SECOND, easier, **{LOOK_AGAIN: first[0].id})
 
     def test_is_a_new_training_when_another_champion_serves(

@@ -268,7 +268,25 @@ def _verdict(verdict: Mapping[str, Any]) -> list[str]:
         f"The gate's decision: **{_name(str(verdict.get('decision', 'unknown')))}**.",
         "\n".join(f"- {_name(str(why), 1000)}" for why in verdict.get("reasons", ())),
         _table(heads, rows),
+        _terms(verdict),
     ]
+
+
+def _terms(verdict: Mapping[str, Any]) -> str:
+    """Return what the flagged classes showed, and what the exam allowed."""
+    names = "look alpha margin overall_margin ece ece_by_chance max_ece latency_ratio"
+    told = {name: _brief(verdict.get(name)) for name in (*names.split(), "max_latency_ratio")}
+    terms = (
+        "Look {look}, alpha {alpha}; drop allowed, as a share: {margin} of a class, "
+        "{overall_margin} of all.\n- Calibration error {ece} ({ece_by_chance} by chance), at most "
+        "{max_ece}; latency {latency_ratio} of the champion's, at most {max_latency_ratio}."
+    )
+    shown = [
+        f"{_name(str(each['label']))}: p = {_brief(each['p'])} by McNemar's exact test, "
+        f"{_brief(each['adjusted_p'])} after Holm"
+        for each in verdict.get("flagged", ())
+    ]
+    return "\n".join(f"- {line}" for line in (terms.format(**told), *shown))
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -315,6 +333,10 @@ def _figure(value: float | None) -> str:
 
 def _percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def _brief(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
 
 
 def _points(share: float | None) -> str:

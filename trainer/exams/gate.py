@@ -147,8 +147,10 @@ def _verdict(exam: Exam, names: list[str], flagged: list[str], sound: _Sound) ->
         *(lacking_reason(each, allowed) for each, allowed in judged if each.verdict == "unproven"),
         *(undecided_reason(each) for each in improvements if each.missing),
     ]
+    decision, lacking = _decide(bad, unsure), exam.missing.tolist()
+    asks = decision == "more images"
     return Verdict(
-        decision=_decide(bad, unsure),
+        decision=decision,
         reasons=tuple(bad + unsure) or (passed_reason(improvements, classes, terms.margin),),
         classes=tuple(classes),
         flagged=tuple(improvements),
@@ -162,6 +164,7 @@ def _verdict(exam: Exam, names: list[str], flagged: list[str], sound: _Sound) ->
         overall_margin=terms.overall_margin,
         look=terms.look,
         alpha=terms.alpha,
+        missing={label: n for label, n in zip(names, lacking, strict=True) if n and asks},
     )
 
 

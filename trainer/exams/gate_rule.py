@@ -195,11 +195,15 @@ class Exam:
 
     @property
     def missing(self) -> _Counts:
-        """Images that each class lacks before the next look, (..., K)."""
+        """Images that each class lacks before the next look, (..., K); never all 0 before one.
+
+        What all images together lack beyond what their classes do is divided evenly.
+        """
         lacking = self.classes.missing.copy()
         rows = list(self.flagged)
         lacking[..., rows] = np.maximum(lacking[..., rows], self.repairs.missing)
-        return lacking
+        beyond = np.maximum(self.overall.missing - lacking.sum(-1), 0)
+        return lacking + np.ceil(beyond / lacking.shape[-1]).astype(np.int64)[..., None]
 
     def remembered(self, which: _Flags) -> Earlier:
         """Return what these of many exams have shown, for their next look."""

@@ -125,13 +125,18 @@ def _gate_images(connection: Connection, found: Pending, at: datetime) -> list[S
 
 
 def _require_same_terms(verdict: Verdict, options: RetrainOptions) -> None:
-    asked = (options.gate_margin, options.gate_overall_margin)
-    before = (verdict.margin, verdict.overall_margin)
-    if asked != before:
-        raise TrainingError(
-            f"the exam began with margins {before} and the settings say {asked} now; terms are "
-            "fixed before an exam: set them back, or ask for a new retraining"
-        )
+    terms = {
+        "gate_margin": (verdict.margin, options.gate_margin),
+        "gate_overall_margin": (verdict.overall_margin, options.gate_overall_margin),
+        "max_ece": (verdict.max_ece, options.max_ece),
+        "max_latency_ratio": (verdict.max_latency_ratio, options.max_latency_ratio),
+    }
+    for name, (before, now) in terms.items():
+        if before != now:
+            raise TrainingError(
+                f"the exam began with {name} {before:g} and the settings say {now:g} now; terms "
+                "are fixed before an exam: set it back, or ask for a new retraining"
+            )
 
 
 def _summary(verdict: Verdict) -> dict[str, Any]:

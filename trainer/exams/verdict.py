@@ -95,6 +95,8 @@ class Verdict:
         overall_margin: The drop over all images that had to be ruled out.
         look: Which exam of this challenger it was, from 1.
         alpha: What it may err: 0.05 at the first, 0.01 for all later ones together.
+        missing: How many gate images each class is to get before the next look: those that it
+            lacks, and its part of those that the whole does; empty without a next look.
     """
 
     decision: Decision
@@ -111,6 +113,7 @@ class Verdict:
     overall_margin: float
     look: int
     alpha: float
+    missing: dict[str, int]
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Verdict:
@@ -141,22 +144,11 @@ class Verdict:
         """Whether the challenger may take over."""
         return self.decision == "promote"
 
-    @property
-    def missing(self) -> dict[str, int]:
-        """How many gate images each class lacks before the next look; empty without one."""
-        lacking: dict[str, int] = {}
-        if self.decision != "more images":
-            return lacking
-        for each in (*self.classes, *self.flagged):
-            if each.missing:
-                lacking[each.label] = max(each.missing, lacking.get(each.label, 0))
-        return lacking
-
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it as JSON takes it, with `passed` and `missing` beside."""
+        """Return all of it as JSON takes it, with `passed` beside."""
         fields = asdict(self)
         fields |= {name: list(fields[name]) for name in ("reasons", "classes", "flagged")}
-        return {"passed": self.passed, **fields, "missing": self.missing}
+        return {"passed": self.passed, **fields}
 
     def to_text(self) -> str:
         """Return a page of numbers from which a person can follow the decision."""
@@ -172,6 +164,7 @@ class Verdict:
                 "",
                 *self._flagged_lines(),
                 "",
+                *self._wanted_lines(),
                 f"Sound: expected calibration error {self.ece:.3f}, at most {self.max_ece:g}"
                 f" (or {self.ece_by_chance:.3f}, by chance);"
                 f" latency {self._latency()}, at most {self.max_latency_ratio:g} times.",
@@ -183,6 +176,12 @@ class Verdict:
             return ["Better where it matters: no class was flagged."]
         head = "Better where it matters: exact one-sided McNemar, Holm over the flagged classes."
         return [head, *(_flagged_row(each) for each in self.flagged)]
+
+    def _wanted_lines(self) -> list[str]:
+        if not self.missing:
+            return []
+        named = ", ".join(f"{n} of {label}" for label, n in self.missing.items())
+        return [f"For the next look: {sum(self.missing.values())} gate images, {named}.", ""]
 
     def _latency(self) -> str:
         ratio = self.latency_ratio

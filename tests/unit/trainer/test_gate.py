@@ -202,8 +202,9 @@ class TestMoreImages:
 
     def test_a_repair_does_not_make_the_other_classes_look_restless(self):
         """The flagged class changed everywhere, as it should; Cat is asked for no more by that."""
-        with_repair = _judge({"Cat": (28, 0, 0, 2), "Dog": REPAIRED, "Elk": CALM}, ["Dog"])
-        without = _judge({"Cat": (28, 0, 0, 2), "Elk": CALM}, [])
+        table = {"Cat": (28, 0, 0, 2), "Elk": CALM}
+        with_repair = _judge(table | {"Dog": REPAIRED}, ["Dog"], overall_margin=0.05)
+        without = _judge(table, [], overall_margin=0.05)
 
         assert with_repair.missing["Cat"] == pytest.approx(without.missing["Cat"], rel=0.1)
 
@@ -221,6 +222,16 @@ class TestMoreImages:
 
         assert verdict.decision == "more images"
         assert verdict.flagged[0].missing == pairs_to_show_repair(1, alpha_of(2))
+
+    def test_the_whole_alone_asks_for_images_too(self):
+        """Every class is well, a point over all is unproven: an exam that no next look follows."""
+        verdict = _judge(dict.fromkeys(["Cat", "Dog"], (270, 3, 5, 22)), [], margin=0.2)
+
+        assert verdict.decision == "more images"
+        assert {each.missing for each in verdict.classes} == {0}
+        assert set(verdict.missing) == {"Cat", "Dog"}
+        assert 0 <= sum(verdict.missing.values()) - verdict.overall.missing < 2
+        assert f"next look: {sum(verdict.missing.values())} gate images, " in verdict.to_text()
 
 
 class TestNextLook:

@@ -35,6 +35,16 @@ class TestSimulation:
         assert found.worse.settled is not None
         assert min(found.good.settled, found.worse.settled) > 0.8
 
+    @pytest.mark.parametrize(("classes", "repair"), [(5, 0.15), (2, 0.10)])
+    def test_they_settle_it_where_the_whole_lacks_the_most(self, classes: int, repair: float):
+        """Few classes that disagree often: a point over all images takes more than each class."""
+        plan = Plan(classes=classes, per_class=50, differing=0.1, repair=repair, runs=2_000)
+        found = simulate(plan)
+
+        assert found.good.settled is not None
+        assert found.worse.settled is not None
+        assert min(found.good.settled, found.worse.settled) > 0.9
+
     def test_the_same_seed_gives_the_same_numbers(self):
         """A number in the docs must come again."""
         assert simulate(Plan(runs=50)) == simulate(Plan(runs=50))

@@ -11,6 +11,7 @@ from core.bundle.manifest import Manifest
 from core.images.preprocess import Recipe
 from core.store.images import Sample
 from core.store.registry import Move
+from tests.story import LABELS, verdict_of_the_gate
 from trainer.bundling import model_card
 from trainer.bundling.model_card import Facts, afterwards, card
 
@@ -133,6 +134,15 @@ class TestAfterwards:
             "Cat", "60", "1", "4", "-5.0", "-10.0", "+0.0", "worse",
         ]  # fmt: skip
         assert "It has never been the champion." in text
+
+    def test_shows_what_the_exam_allowed_and_how_sure_it_was(self):
+        """Counts alone decide nothing: look, alpha, margins, p, calibration, latency."""
+        verdict = verdict_of_the_gate(LABELS)
+        text = afterwards({"gate": verdict.to_dict()}, [])
+
+        assert "- Look 1, alpha 0.05; drop allowed, as a share: 0.05 of a class, 0.01" in text
+        assert "p = 2e-31 by McNemar's exact test, 2e-31 after Holm" in text
+        assert "error 0.031 (0.04 by chance), at most 0.1; latency 1.02 of the cham" in text
 
     def test_shows_when_it_became_the_champion(self):
         """And by whom, and why."""
