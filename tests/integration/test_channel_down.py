@@ -9,7 +9,7 @@ from core.store import last_runs
 from core.store.database import transaction
 from monitor.messages.delivery import Postage
 from tests.faults import gate
-from tests.integration.test_deliveries import NOW, POSTAGE, Office
+from tests.office import NOW, POSTAGE, Office
 from tests.receiver import Answer, receiving
 
 MINUTE = timedelta(minutes=1)

@@ -1,0 +1,59 @@
+"""What the dashboard makes of a database: facts, pages, and answers of its server.
+
+told = Told(engine, tmp_path, night_after(1))
+told.page("/")
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from flask.testing import FlaskClient
+from plotly.utils import PlotlyJSONEncoder
+from sqlalchemy import Connection, Engine
+
+from core.clock import FixedClock, day_bounds
+from core.settings import DashboardSettings
+from core.store import alerts
+from core.store.database import transaction
+from dashboard import gather
+from dashboard.app import create_app, draw
+from dashboard.facts import OneClass, Overview
+from tests.pool import day
+
+NOON = day_bounds(day(1))[0] + timedelta(hours=12)
+_SETTINGS = DashboardSettings(_env_file=None)  # pyright: ignore[reportCallIssue]
+
+
+@dataclass
+class Told:
+    """A story that was told, and how to ask the dashboard about it."""
+
+    engine: Engine
+    home: Path
+    now: FixedClock
+
+    def overview(self, days: int = 30) -> Overview:
+        """Gather the overview."""
+        with transaction(self.engine) as connection:
+            return gather.overview(connection, days=days, now=self.now.now())
+
+    def one_class(self, label: str, days: int = 30) -> OneClass | None:
+        """Gather the page of a class."""
+        with transaction(self.engine) as connection:
+            return gather.one_class(connection, label, days=days, now=self.now.now())
+
+    def page(self, path: str, search: str = "") -> str:
+        """Draw a page, and return it as the JSON that is sent."""
+        drawn = draw(self.engine, path, search, settings=_SETTINGS, now=self.now.now())
+        return json.dumps(drawn.content, cls=PlotlyJSONEncoder, ensure_ascii=False)
+
+    def client(self) -> FlaskClient:
+        """Return a client of the dashboard's server."""
+        return create_app(self.engine, _SETTINGS, clock=self.now).server.test_client()
+
+
+def notice(connection: Connection, cause: str) -> None:
+    """Raise an alert about no class."""
+    alerts.raise_notice(connection, "pooled", cause, title=f"about {cause}", body="", now=NOON)
