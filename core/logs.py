@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -61,3 +63,16 @@ def configure(level: str = "INFO", log_format: LogFormat = "text") -> None:
     root.setLevel(level)
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+@contextmanager
+def configured(level: str = "INFO", log_format: LogFormat = "text") -> Generator[None]:
+    """Log as `configure` has it until the block ends: for a verb that may take long."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    configure(level, log_format)
+    try:
+        yield
+    finally:
+        root.handlers[:] = before[0]
+        root.setLevel(before[1])

@@ -160,6 +160,12 @@ class ServiceSettings(BaseSettings):
         ge=0,
         description="Room on the disk for predictions while Postgres is away; 0 for none.",
     )
+    shadow_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of predictions that a challenger waiting for gate images answers, too.",
+    )
     monitor_hour_utc: int = Field(
         2,
         ge=0,
@@ -302,6 +308,11 @@ class TrainerSettings(BaseSettings):
         "int8,fp16",
         pattern=r"^ *((int8|fp16) *(, *(int8|fp16) *)*)?$",
         description="Coarser, faster graphs made beside each version's own; empty for none.",
+    )
+    also: str = Field(
+        "",
+        pattern=r"^ *((torchscript|safetensors) *(, *(torchscript|safetensors) *)*)?$",
+        description="Forms each version is handed out in besides, in `bundles/exports`.",
     )
 
 

@@ -137,4 +137,5 @@ def verdict_of_the_gate(labels: Sequence[str]) -> Verdict:
         overall_margin=0.01,
         look=1,
         alpha=0.05,
+        missing={},
     )

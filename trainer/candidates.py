@@ -29,9 +29,10 @@ from trainer.fitting.fit import FitReport, OnEpoch, use_all_cores
 from trainer.images.dataset import Progress, Sides, decode_all, training_weights
 from trainer.images.imbalance import Sampling
 from trainer.images.snapshot import Snapshot, freeze
-from trainer.networks import architectures
+from trainer.networks import architectures, handout
 from trainer.networks.exportable import require_exportable
 from trainer.ranks import first_alone
+from trainer.run_folder import FEATURES
 
 
 def frozen(engine: Engine, config: RunConfig, now: datetime) -> Snapshot:
@@ -81,7 +82,7 @@ class Sources:
                 for name, samples in (("train", self.snapshot.train), ("val", self.snapshot.val))
             )
         weights = training_weights(train, labels, sampling=sampling, favour=self.favour)
-        return Sides(train, weights, val, recipe, self.folder, self.runs.absolute() / "features")
+        return Sides(train, weights, val, recipe, self.folder, self.runs.absolute() / FEATURES)
 
 
 def trained(
@@ -94,12 +95,15 @@ def trained(
     snapshot = sources.snapshot
     backbone = architectures.load(
         config.backbone,
+        revision=config.revision,
         from_scratch=config.from_scratch,
         image_size=config.image_size,
         resize=config.resize,
     )
     network = backbone.network(len(snapshot.labels))
     require_exportable(network, backbone.recipe)
+    also = handout.known_forms(config.also)
+    handout.require_scriptable(network, backbone.recipe, also)
     fit_options = config.fit_options()
     sides = sources.decode(backbone.recipe, fit_options.sampling, on_progress)
     report = learn(
@@ -118,10 +122,11 @@ def trained(
         snapshot=snapshot,
         val=sides.val,
         val_logits=report.val_logits,
-        config=asdict(config),
+        config=asdict(config) | {"revision": backbone.commit or config.revision},
         training=report.facts() | _counted(snapshot, sides),
         train=sides.train,
         variants=wanted(config.variants),
+        also=also,
     )
     return candidate, report
 
@@ -168,6 +173,7 @@ def fine_tuned(
         parent=champion.version,
         train=sides.train,
         variants=wanted(options.variants),
+        also=handout.known_forms(options.also),
     )
     return candidate, tuned
 

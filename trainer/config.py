@@ -5,8 +5,11 @@ Everything here ends up in the registry beside the version it made, as JSON.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from core.bundle.variants import DEFAULT_VARIANTS, wanted
@@ -16,8 +19,32 @@ from trainer.fitting.schedule import warm_up_of
 from trainer.images.imbalance import sampling
 from trainer.networks.architectures import DEFAULT_BACKBONE
 from trainer.networks.freezing import learning_stages
+from trainer.networks.handout import known_forms
 from trainer.ranks import STRATEGIES
 from trainer.variation.augment import DEFAULT_POLICY, augment_options
+
+DEVICES = ("auto", "cpu", "cuda")
+RATE, FROM_SCRATCH_RATE = 2e-4, 2e-3
+
+# What a head on kept features has no use for: it is fitted to its optimum, without steps.
+MEANINGLESS_FOR_HEAD = frozenset(
+    {"epochs", "batch_size", "learning_rate", "schedule", "warm_up", "weight_decay", "patience"}
+)
+
+# The least and the most that an option can be.
+_BOUNDS = {
+    "epochs": (1, math.inf),
+    "batch_size": (2, math.inf),
+    "learning_rate": (0, math.inf),
+    "weight_decay": (0, math.inf),
+    "image_size": (16, math.inf),
+    "resize": (16, math.inf),
+    "min_per_class": (1, math.inf),
+    "limit_per_class": (1, math.inf),
+    "logit_adjustment": (0, math.inf),
+    "patience": (0, math.inf),
+    "seed": (0, 2**32 - 1),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +53,10 @@ class RunConfig:
 
     Attributes:
         name: Of the model that the result is a version of.
-        backbone: Hub name or folder of an image classifier.
+        backbone: Hub name or folder of an image classifier; a folder is kept by its whole path,
+            so that the run can be made again from anywhere.
+        revision: Commit, branch or tag of a backbone from the hub; None takes its newest. A
+            version's own configuration has the commit.
         from_scratch: Take its architecture only.
         freeze: `none`, `backbone`, `stages:N` to let the last N stages learn, or `gradual`.
         epochs: Passes over the training images, at most.
@@ -51,11 +81,13 @@ class RunConfig:
         augment: `none`, `light`, `strong` or `trivial`, and changes to it such as
             `strong,mixup=0.5,flip=0`: see trainer.variation.augment.
         variants: Of the exported graph, to be made, such as `int8,fp16`; empty for none.
+        also: Forms the version is handed out in besides, such as `torchscript,safetensors`.
         seed: Of every random choice.
         device: `auto`, `cpu` or `cuda`.
         devices: How many of them, on each machine: see trainer.ranks.
         nodes: How many machines.
-        strategy: How Lightning joins them: `auto`, `ddp` or `ddp_find_unused_parameters_true`.
+        strategy: How Lightning joins them: `auto`, `ddp` or `ddp_find_unused_parameters_true`; or
+            `ray`, to let Ray Train start them.
         compile: Whether torch compiles the network first.
         intended_use: What its owner means it for, for the model card.
         limits: What its owner knows it is not good for, likewise.
@@ -66,6 +98,7 @@ class RunConfig:
 
     name: str = "classifier"
     backbone: str = DEFAULT_BACKBONE
+    revision: str | None = None
     from_scratch: bool = False
     freeze: str = "none"
     epochs: int = 10
@@ -86,6 +119,7 @@ class RunConfig:
     patience: int | None = 3
     augment: str = DEFAULT_POLICY
     variants: str = DEFAULT_VARIANTS
+    also: str = ""
     seed: int = 0
     device: str = "auto"
     devices: int = 1
@@ -96,24 +130,23 @@ class RunConfig:
     limits: str = ""
 
     def __post_init__(self) -> None:
+        if Path(self.backbone).is_dir():
+            object.__setattr__(self, "backbone", str(Path(self.backbone).resolve()))
+        _check_bounds(self)
+        _check_names(self)
         learning_stages(self.freeze)
         wanted(self.variants)
+        known_forms(self.also)
         warm_up_of(self.schedule, self.warm_up)
         _check_loss(self)
         _check_frozen(self)
         _check_devices(self)
-        if self.epochs < 1 or self.batch_size < 2:
-            raise UsageError(
-                f"epochs {self.epochs} must be 1 or more, batch_size {self.batch_size} 2 or more"
-            )
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise UsageError(f"learning_rate {self.learning_rate} must be above 0")
         if self.from_scratch and self.freeze != "none":
             raise UsageError("random weights must learn: leave freeze at none with from_scratch")
 
     def fit_options(self) -> FitOptions:
         """Return what fitting needs to know."""
-        rate = self.learning_rate or (2e-3 if self.from_scratch else 2e-4)
+        rate = self.learning_rate or (FROM_SCRATCH_RATE if self.from_scratch else RATE)
         return FitOptions(
             epochs=self.epochs,
             learning_rate=rate,
@@ -154,6 +187,7 @@ class RetrainOptions:
         max_ece: Largest expected calibration error that passes.
         max_latency_ratio: Largest latency, in multiples of the champion's, that passes.
         variants: Of the exported graph, to be made, such as `int8,fp16`; empty for none.
+        also: Forms the version is handed out in besides, such as `torchscript,safetensors`.
         seed: Of every random choice.
     """
 
@@ -168,6 +202,7 @@ class RetrainOptions:
     max_ece: float = 0.10
     max_latency_ratio: float = 1.5
     variants: str = DEFAULT_VARIANTS
+    also: str = ""
     seed: int = 0
 
     def fit_options(self, champion: Mapping[str, Any]) -> FitOptions:
@@ -195,12 +230,39 @@ class RetrainOptions:
         )
 
 
+def _check_bounds(config: RunConfig) -> None:
+    """Refuse numbers that mean nothing, before an hour is spent on them."""
+    for name, (least, most) in _BOUNDS.items():
+        value = getattr(config, name)
+        if value is None:
+            continue
+        if not math.isfinite(value):
+            raise UsageError(f"{name} is {value}, which is no finite number")
+        if not least <= value <= most:
+            limit = f"{least} or more" if most == math.inf else f"from {least} to {most}"
+            raise UsageError(f"{name} {value} must be {limit}")
+    if config.learning_rate == 0:
+        raise UsageError("learning_rate 0 learns nothing; it must be above 0")
+
+
+def _check_names(config: RunConfig) -> None:
+    labels = config.labels or ()
+    twice = [label for label, n in Counter(labels).items() if n > 1]
+    if twice:
+        raise UsageError(f"the classes name {twice[0]!r} twice; name each once")
+    if config.device not in DEVICES:
+        raise UsageError(f"device {config.device!r} is unknown; write {', '.join(DEVICES)}")
+    if config.revision is not None and Path(config.backbone).is_dir():
+        raise UsageError(
+            f"revision {config.revision!r} is of a hub, and backbone {config.backbone!r} is a "
+            "folder; leave revision out"
+        )
+
+
 def _check_loss(config: RunConfig) -> None:
     scheme = sampling(config.sampling)
     if not 0 <= config.label_smoothing < 1:
         raise UsageError(f"label_smoothing {config.label_smoothing:g} must be from 0 to below 1")
-    if config.logit_adjustment < 0:
-        raise UsageError(f"logit_adjustment {config.logit_adjustment:g} must be 0 or more")
     if config.logit_adjustment and scheme.scheme == "balanced":
         raise UsageError(
             "logit_adjustment makes up for classes that are drawn more often than others; with "

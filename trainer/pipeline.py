@@ -56,6 +56,7 @@ class TrainResult:
         digest: Of its content: the same for the same images, configuration and machine.
         resumed_after: Passes that an earlier run had made, before it was killed.
         left_out: Classes that had too few training images, and how many they had.
+        also: What was handed out besides, and where (trainer.networks.handout).
     """
 
     version: str
@@ -65,6 +66,7 @@ class TrainResult:
     digest: str
     resumed_after: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
+    also: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ def train(  # noqa: PLR0913 - each is named by its caller
             content_digest(made.folder),
             report.resumed_after,
             snapshot.left_out,
+            made.also,
         )
 
     with ranks.together(config.devices, config.nodes) as rank:
@@ -216,6 +219,7 @@ def retrain(  # noqa: PLR0913 - what a worker hands over, each by name
         "alpha": tuned.chosen.alpha,
         "path": [point.to_dict() for point in tuned.path],
         "seconds": round(time.monotonic() - started, 1),
+        "also": made.also,
     }
     return _examined(job, champion, made.version.version, verdict, result)
 

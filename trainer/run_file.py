@@ -5,7 +5,10 @@ a list of values, and every combination of them is a run. Options are the fields
 
     backbone: microsoft/resnet-50
     freeze: backbone
-    grid: {weight_decay: [0.01, 0.05], image_size: [160, 224]}
+    grid: {label_smoothing: [0, 0.1], image_size: [160, 224]}
+
+What a file does not hold is the pool: a run made again learns from the images of its own day. The
+snapshot that the version learnt from is named in the first lines.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from core.errors import UsageError
-from trainer.config import RunConfig
+from trainer.config import MEANINGLESS_FOR_HEAD, RunConfig
 
 NAME = "run.yaml"
 MOST_RUNS = 200
@@ -29,14 +32,16 @@ MOST_RUNS = 200
 # What the command calls them, where that is another name.
 _OTHER_NAMES = {"classes": "labels", "max_per_class": "limit_per_class"}
 _FIELDS = tuple(each.name for each in fields(RunConfig))
-_HEAD = "# Repeats this run: weakspot train --config run.yaml\n"
+_HEAD = "# Repeats this run on the pool as it is then: weakspot train --config run.yaml\n"
+_SNAPSHOT = "# Made of the images of snapshot {}.\n"
 
 
-def text(config: Mapping[str, Any]) -> str:
+def text(config: Mapping[str, Any], *, snapshot: str = "") -> str:
     """Return what `read` takes: every option of a run, in the order of `RunConfig`.
 
     Args:
         config: As the registry keeps it; what it does not say stands at its default.
+        snapshot: Digest of the images it learnt from; empty where there are none yet.
     """
     whole = {
         each.name: config.get(each.name, None if each.default is MISSING else each.default)
@@ -47,7 +52,7 @@ def text(config: Mapping[str, Any]) -> str:
     # A name with an odd separator in it is written so that it is read as another.
     if not all(character.isprintable() or character == "\n" for character in said):
         said = yaml.safe_dump(plain, sort_keys=False)
-    return _HEAD + said
+    return _HEAD + (_SNAPSHOT.format(snapshot) if snapshot else "") + said
 
 
 def configs(
@@ -68,12 +73,15 @@ def configs(
     asked = [{}] if path is None else read(path)
     runs: list[RunConfig] = []
     for options in asked:
+        if "backbone" in chosen and options.get("backbone") != chosen["backbone"]:
+            options.pop("revision", None)  # it is of the file's backbone
         for each in _combinations(options, chosen, path):
             config = _config({**otherwise, **each, **chosen}, path)
             if config not in runs:
                 runs.append(config)
             if len(runs) > MOST_RUNS:
                 raise UsageError(f"{path} asks for more than {MOST_RUNS} runs, the most of a group")
+    _require_meaning(runs, path)
     return runs
 
 
@@ -98,6 +106,19 @@ def read(path: Path) -> list[dict[str, Any]]:
 def differing(runs: Sequence[RunConfig]) -> list[str]:
     """Return the options in which runs differ, in the order of `RunConfig`."""
     return [name for name in _FIELDS if len({getattr(run, name) for run in runs}) > 1]
+
+
+def _require_meaning(runs: Sequence[RunConfig], path: Path | None) -> None:
+    """Refuse a group of heads on kept features that differ in what no such head looks at."""
+    idle = [name for name in differing(runs) if name in MEANINGLESS_FOR_HEAD]
+    if not idle or any(run.freeze != "backbone" for run in runs):
+        return
+    said = {name: getattr(runs[0], name) for name in idle}
+    if len({replace(run, **said) for run in runs}) < len(runs):
+        raise UsageError(
+            f"{path}: {idle[0]} means nothing to freeze backbone, whose head is fitted to its "
+            "optimum: it makes the same version twice; vary another option, or freeze fewer stages"
+        )
 
 
 def _named(options: Mapping[Any, Any], path: Path) -> dict[str, Any]:

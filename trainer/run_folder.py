@@ -2,7 +2,8 @@
 
 What a run needs to go on (decoded images, checkpoints) lies in a folder named after the run. It
 is removed when the run is over, and when the run failed in a way that would fail again. A folder
-that nobody has touched for a week is removed by the next run.
+that nobody has touched for a week is removed by the next run, and so are kept features
+(trainer.fitting.head) that nobody has used for thirty days.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from pathlib import Path
 
 from core.errors import StaleRunError, StoreError, WeakspotError
 
+FEATURES = "features"  # folder of kept features, among those of runs
+
 _OLD_S = 7 * 86_400
+_UNUSED_S = 30 * 86_400  # longer than a cool-down: the next retraining uses them
 _KINDS = ("run-*", "train-*", "job-*")
 
 
@@ -93,6 +97,15 @@ def _locked(folder: Path) -> int | None:
 def _remove_old(runs: Path) -> None:
     for kind in _KINDS:
         for folder in runs.glob(kind):
+            if _is_older(folder, _OLD_S):
+                shutil.rmtree(folder, ignore_errors=True)
+    for file in runs.glob(f"{FEATURES}/*"):
+        if _is_older(file, _UNUSED_S):
             with suppress(OSError):
-                if time.time() - folder.stat().st_mtime > _OLD_S:
-                    shutil.rmtree(folder, ignore_errors=True)
+                file.unlink()
+
+
+def _is_older(path: Path, seconds: float) -> bool:
+    with suppress(OSError):
+        return time.time() - path.stat().st_mtime > seconds
+    return False

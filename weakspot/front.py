@@ -20,6 +20,7 @@ from dataclasses import asdict, is_dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from uuid import UUID
 
 import typer
 from pydantic import ValidationError
@@ -220,7 +221,7 @@ def _plain(value: Any) -> Any:
         return asdict(value)
     if isinstance(value, date):  # a datetime is a date, too
         return value.isoformat()
-    if isinstance(value, Path):
+    if isinstance(value, (Path, UUID)):
         return str(value)
     for converter in ("tolist", "item"):
         if hasattr(value, converter):

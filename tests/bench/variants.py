@@ -45,7 +45,10 @@ def samples_of(folder: Path, split: str, labels: tuple[str, ...]) -> list[Sample
 def calibration(samples: list[Sample], manifest: Manifest) -> np.ndarray:
     """Return the images that a training would calibrate with, in turn from each class."""
     numbers = np.array([manifest.labels.index(each.label) for each in samples])
-    chosen = [samples[place] for place in spread(numbers, quantize.IMAGES).tolist()]
+    chosen = [
+        samples[place]
+        for place in spread(numbers, quantize.images_for(len(manifest.labels))).tolist()
+    ]
     return np.stack(
         [preprocess(decode(Path(each.uri).read_bytes()), manifest.recipe) for each in chosen]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from core.bundle import files, sentinels, variants
 from core.bundle.runner import Runner
 from core.clock import FixedClock
 from core.errors import BundleError, ParityError, TrainingError, UsageError
+from core.images.preprocess import Recipe
 from core.store import registry
 from core.store.database import transaction
 from tests.tiny import forge
@@ -40,6 +42,12 @@ def bundle(module_engine: Engine, home: Path) -> Path:
     """The champion's bundle."""
     add(module_engine, home / "pool", per_side={"train": 12, "val": 8, "test": 4})
     return _train(module_engine, home, epochs=2)
+
+
+@pytest.fixture(scope="module")
+def plain(module_engine: Engine, home: Path, bundle: Path) -> Path:
+    """The bundle of a run that wanted no variants, and every other form."""
+    return _train(module_engine, home, epochs=1, variants="", also="safetensors,torchscript")
 
 
 @pytest.fixture
@@ -98,9 +106,9 @@ class TestVariants:
 
         assert np.isfinite(runner.run(sentinels.read(bundle, manifest).images).logits).all()
 
-    def test_are_not_made_where_none_is_wanted(self, module_engine: Engine, home: Path):
+    def test_are_not_made_where_none_is_wanted(self, plain: Path):
         """`WEAKSPOT_TRAINER_VARIANTS=` spares the time."""
-        manifest = files.verify(_train(module_engine, home, epochs=1, variants=""))
+        manifest = files.verify(plain)
 
         assert manifest.variants == {}
         assert not {files.HALF, files.QUANTISED} & set(manifest.files)
@@ -178,6 +186,54 @@ class TestHandOut:
         """The message names those there are."""
         with pytest.raises(UsageError, match="torchscript, safetensors"):
             handout.known_forms("tflite")
+
+
+class TestAlso:
+    """`weakspot train --also`: handed out when the version is made."""
+
+    def test_lies_beside_the_bundles_and_not_in_one(self, plain: Path):
+        """TorchScript has a pickle in it; a bundle has none, and is verified at every load."""
+        out = handout.place(plain)
+
+        facts = json.loads((out / handout.FACTS).read_text())
+        assert out == plain.parent / "exports" / plain.name
+        assert {handout.TORCHSCRIPT, files.MODEL, files.WEIGHTS, files.CONFIG} == set(
+            facts["files"]
+        )
+        assert handout.TORCHSCRIPT not in files.verify(plain).files
+
+    def test_says_what_each_file_is_by_its_digest(self, plain: Path):
+        """Whoever got the folder can tell whether it is whole, and of which bundle it is."""
+        out = handout.place(plain)
+
+        facts = json.loads((out / handout.FACTS).read_text())
+        found = {n: hashlib.sha256((out / n).read_bytes()).hexdigest() for n in facts["files"]}
+        assert found == facts["files"]
+        assert facts["bundle"] == files.digest(plain)
+
+    def test_that_fails_costs_no_version(self, plain: Path):
+        """Hours of training are not thrown away over a file that can be made again."""
+        told = handout.beside(plain, ["torchscript"])  # where the run has put its own already
+
+        assert "not empty" in told["error"]
+        assert told["forms"] == ["torchscript"]
+
+    def test_of_a_form_there_is_not_is_refused_before_anything_is_trained(self):
+        """An hour of training must not end in a typing error."""
+        with pytest.raises(UsageError, match="tflite is unknown"):
+            tiny_config(Path("anywhere"), also="tflite")
+
+    def test_of_a_network_that_cannot_be_scripted_is_refused_before_training(self, bundle: Path):
+        """It is tried on the untrained network, as the export of a new family is."""
+        network = architectures.load_bundle(bundle, len(LABELS))
+        network.backbone.register_forward_hook(_refuses)
+
+        with pytest.raises(TrainingError, match="TorchScript: not this one"):
+            handout.require_scriptable(network, Recipe(16, 16), ["torchscript"])
+
+
+def _refuses(*_: object) -> None:
+    raise RuntimeError("not this one")
 
 
 class TestCommands:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -213,28 +213,39 @@ class TestAway:
             assert not [each for each in threading.enumerate() if each.name == "mlflow"]
 
 
-def test_a_challenger_is_tagged_when_its_exam_is_over(
+def test_a_challenger_is_tagged_as_its_exams_go_on(
     module_engine: Engine, uri: str, bundles: Path, client: Any
 ):
-    """It is registered before its exam, and may be mirrored in between."""
-    folder = tiny_bundle(bundles, version="v5", seed=5)
-    later = NOW + timedelta(days=1)
-    admit(module_engine, folder, promoted_at=None)
-    mirror = Mirror(module_engine, uri)
-    with transaction(module_engine) as connection:
-        connection.execute(sa.text("UPDATE versions SET parent = 'v1' WHERE version = 'v5'"))
-    mirror.look()
-    with transaction(module_engine) as connection:
-        connection.execute(_FINISHED_JOB, {"now": later})
+    """It is mirrored before and during its exam as well, which is not where it ends."""
+    admit(module_engine, tiny_bundle(bundles, version="v5", seed=5), promoted_at=None)
+    mirror, seen = Mirror(module_engine, uri), []
 
-    mirror.look()
+    for job, status, gate in _EXAMS:
+        values = {"id": job, "now": NOW, "status": status, "result": gate}
+        with transaction(module_engine) as connection:
+            connection.execute(sa.text("UPDATE versions SET parent = 'v1' WHERE version = 'v5'"))
+            connection.execute(_JOB, values)
+        mirror.look()
+        tags = _run(client, "v5").data.tags
+        seen.append((tags.get("weakspot.status"), tags.get("weakspot.gate")))
 
-    assert _run(client, "v5").data.tags["weakspot.gate"] == "refuse"
+    assert seen == [
+        ("running", None),
+        ("more images", "more images"),
+        ("promoted", "promote"),
+    ]
+    assert not mirror.look().mirrored
 
 
-_FINISHED_JOB = sa.text("""
-    INSERT INTO jobs (kind, labels, reason, requested_by, requested_at, status, fence, attempts,
-                      progress, challenger, result)
-    VALUES ('retrain', '["Cat"]', 'weak', 'me', :now, 'refused', 1, 1, '{}', 'v5',
-            '{"gate": {"decision": "refuse"}}')
+_EXAMS = (
+    (901, "running", "{}"),
+    (901, "more images", '{"gate": {"decision": "more images"}}'),
+    (902, "promoted", '{"gate": {"decision": "promote"}}'),
+)
+_JOB = sa.text("""
+    INSERT INTO jobs (id, kind, labels, reason, requested_by, requested_at, status, fence,
+                      attempts, progress, challenger, result)
+    VALUES (:id, 'retrain', '["Cat"]', 'weak', 'me', :now, :status, 1, 1, '{}', 'v5',
+            CAST(:result AS jsonb))
+    ON CONFLICT (id) DO UPDATE SET status = excluded.status, result = excluded.result
 """)

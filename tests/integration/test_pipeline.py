@@ -207,10 +207,11 @@ class TestTrain:
         assert second.metrics["test"]["top1"] == first.metrics["test"]["top1"] > 0.6
         assert not any(stage.startswith("computing features") for stage in stages)
 
+    @pytest.mark.usefixtures("champion")
     def test_keeps_nothing_when_the_export_is_wrong(
         self, module_engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
     ):
-        """An export that disagrees with torch must never be served."""
+        """F19: an export that disagrees with torch must never be served."""
         monkeypatch.setattr(export, "ALLOWED_DIFFERENCE", -1.0)
         before = sorted((folder / "bundles").iterdir())
 
@@ -246,12 +247,13 @@ class TestRetrain:
         """The point of all of it."""
         _dull_reds(module_engine, folder)
 
-        outcome = _retrain(module_engine, job, folder)
+        outcome = _retrain(module_engine, job, folder, replace(OPTIONS, also="safetensors"))
 
         assert outcome.status == "promoted"
         assert _champion_name(module_engine) == outcome.challenger
         assert outcome.result["gate"]["flagged"][0]["gained"] >= 5
         assert outcome.result["new_images"]["Red"] == {"train": 12, "val": 6, "test": 12}
+        assert outcome.result["also"]["largest_difference"]["safetensors"] == 0
         with transaction(module_engine) as connection:
             assert registry.get(connection, str(outcome.challenger)).parent == champion.version
 

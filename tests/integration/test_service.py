@@ -344,6 +344,7 @@ class TestOperation:
             "disk": True,
             "log": True,
             "monitor": True,  # it is first looked for when the service has run for a while
+            "shadow": True,  # no challenger waits
         }
         assert service.get("/healthz").json() == {"alive": True}
 

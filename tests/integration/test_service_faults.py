@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 from core.bundle import files
 from core.clock import FixedClock
-from core.store import database, partitions, registry
+from core.store import alerts, database, partitions, registry
 from core.store.database import transaction
 from core.store.registry import Version
 from tests.faults import (
@@ -87,6 +87,9 @@ class TestPromotion:
             (load,) = _loads(engine, "v2")
             assert not load.ok
             assert load.detail
+            (alert,) = service.get("/v1/alerts").json()["alerts"]
+            assert (alert["kind"], alert["state"]) == ("load", "open")
+            assert f"{load.instance} goes on serving v1: " in alert["body"]
 
     def test_of_a_damaged_bundle_heals_with_the_next(self, engine: Engine, tmp_path: Path):
         """Rolling back or promoting another version is all it takes."""
@@ -100,6 +103,23 @@ class TestPromotion:
             promote(engine, "v3")
 
             eventually(lambda: version_of(service) == "v3")
+            eventually(lambda: not _refused(engine))
+
+    def test_of_a_damaged_bundle_is_over_when_it_is_rolled_back(
+        self, engine: Engine, tmp_path: Path
+    ):
+        """Nothing is loaded then: what should serve has served all the time."""
+        register(engine, tmp_path / "bundles")
+        _damage(
+            engine, register(engine, tmp_path / "bundles", name="v2", promoted_at=None), "alter"
+        )
+        with serving(engine, tmp_path) as service:
+            promote(engine, "v2")
+            eventually(lambda: _refused(engine) == ["v2"])
+            promote(engine, "v1")
+
+            eventually(lambda: not _refused(engine))
+            assert version_of(service) == "v1"
 
     def test_of_a_bundle_that_arrives_late_is_tried_again(self, engine: Engine, tmp_path: Path):
         """A shared folder may show a promoted bundle only after a while."""
@@ -113,6 +133,7 @@ class TestPromotion:
 
             eventually(lambda: version_of(service) == "v2")
             assert [load.ok for load in _loads(engine, "v2")] == [False, True]
+            assert not _refused(engine)
 
 
 class TestPostgres:
@@ -297,6 +318,12 @@ def _damage(engine: Engine, version: Version, how: str) -> None:
             connection.execute(
                 sa.text("UPDATE versions SET uri = :uri WHERE version = 'v2'"), {"uri": elsewhere}
             )
+
+
+def _refused(engine: Engine) -> list[str]:
+    """Return the versions of which people have heard that a service cannot load them."""
+    with transaction(engine) as connection:
+        return alerts.unresolved_causes(connection, "load")
 
 
 def _loads(engine: Engine, version: str) -> list[registry.Load]:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from pydantic import TypeAdapter
 from sqlalchemy import Engine
 
 from core.store import jobs, registry
 from core.store.database import transaction
+from tests.tensorboard_events import scalars
 from tests.training import SIZE, add, tiny_backbone
 from trainer.config import RunConfig
 from weakspot import front
@@ -101,6 +103,37 @@ class TestConfig:
 
         assert (code, told["error"]) == (2, "UsageError")
         assert "no option 'epoch'; the nearest is 'epochs'" in told["detail"]
+
+
+class TestTensorboard:
+    """`WEAKSPOT_TRAINER_TENSORBOARD`."""
+
+    def test_a_run_that_goes_on_goes_on_with_its_log(
+        self,
+        weakspot: Weakspot,
+        options: str,
+        tmp_path: Path,
+        engine: Engine,
+        monkeypatch: pytest.MonkeyPatch,
+    ):
+        """Its curve is one curve, with the passes from before it was broken off."""
+        monkeypatch.setenv("WEAKSPOT_TRAINER_TENSORBOARD", "True")
+        (tmp_path / "run.yaml").write_text(options)
+        words = ("train", "--config", str(tmp_path / "run.yaml"))
+        rename = "ALTER TABLE versions RENAME COLUMN {} TO {}"
+        with transaction(engine) as connection:
+            connection.execute(sa.text(rename.format("code_version", "gone")))
+
+        broken, _ = weakspot(*words)
+        with transaction(engine) as connection:
+            connection.execute(sa.text(rename.format("gone", "code_version")))
+        code, told = weakspot(*words)
+
+        (log,) = (tmp_path / "tensorboard").iterdir()
+        found = scalars(log)
+        assert (broken, code, told["resumed_after"]) == (1, 0, 1)
+        assert ("loss/training", 1) in found
+        assert found[("test/top1", 1)] == pytest.approx(told["metrics"]["test"]["top1"])
 
 
 class TestCompare:

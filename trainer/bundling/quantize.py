@@ -38,7 +38,8 @@ from core.bundle.bound_session import plain_options
 from core.bundle.half_precision import body_of, last_products
 from core.errors import BundleError
 
-IMAGES: Final = 200  # to calibrate with, at most
+_IMAGES: Final = 200  # to calibrate with, or one of each class where there are more classes
+_MOST_IMAGES: Final = 1_000
 _BATCH: Final = 4
 _DRAWN: Final = 250  # numbers of each image and tensor that ranges are chosen by
 _SHARES: Final = np.linspace(0.3, 1, 29)  # of the whole range, those that are tried
@@ -51,6 +52,16 @@ _QUANTISED: Final = (
 )
 # What onnxruntime asks for before it quantises; without it, it warns.
 _PREPARED: Final = {"onnx.quant.pre_process": "onnxruntime.quant"}
+
+
+def images_for(classes: int) -> int:
+    """Return with how many images a graph of so many classes is calibrated, where there are any.
+
+    Example:
+        >>> [images_for(classes) for classes in (15, 500, 20_000)]
+        [200, 500, 1000]
+    """
+    return min(max(_IMAGES, classes), _MOST_IMAGES)
 
 
 def to_int8(model: bytes, images: NDArray[np.uint8]) -> bytes:

@@ -13,7 +13,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ from trainer.bundling.figures import metrics, promised, reference, reference_pro
 from trainer.fitting.module import PICTURES
 from trainer.images.dataset import Pixels, Progress
 from trainer.images.snapshot import Snapshot
-from trainer.networks import export
+from trainer.networks import export, handout
 from trainer.networks.architectures import Network, weights_bytes
 
 _SENTINELS = 48
@@ -65,6 +65,7 @@ class Candidate:
         parent: The version it was fine-tuned from.
         train: The training images, decoded, to calibrate a variant with; needed for int8.
         variants: Which variants of the graph are to be made.
+        also: In which forms the version is handed out besides.
     """
 
     name: str
@@ -79,11 +80,13 @@ class Candidate:
     parent: str | None = None
     train: Pixels | None = None
     variants: tuple[VariantName, ...] = ()
+    also: tuple[handout.Form, ...] = ()
 
     def calibration(self) -> NDArray[np.uint8]:
         """Return images to read ranges of numbers off: of training, as no figure is of those."""
         side = self.val if self.train is None or not len(self.train) else self.train
-        return side.take(spread(side.labels, quantize.IMAGES))
+        most = quantize.images_for(np.unique(side.labels).size)
+        return side.take(spread(side.labels, most))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +97,13 @@ class Release:
         version: What the registry is to know of it.
         test: What it says of the test split.
         parity: Largest difference between torch and ONNX.
+        also: What was handed out besides, as `handout.beside` tells it.
     """
 
     version: Version
     test: Evaluation
     parity: float
+    also: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def folder(self) -> Path:
@@ -158,10 +163,13 @@ def build(
     if (folder / PICTURES).exists():  # a head on a frozen backbone sees no varied images
         members[PICTURES] = folder / PICTURES
     members[files.CONFIG] = json.dumps(candidate.network.config(labels), indent=1).encode()
-    members[run_file.NAME] = run_file.text(candidate.config).encode()
+    members[run_file.NAME] = run_file.text(
+        candidate.config, snapshot=candidate.snapshot.digest
+    ).encode()
     members[files.CARD] = _card(candidate, manifest, test).encode()
     home = files.write(bundles.absolute(), manifest, members)
-    return Release(_version(candidate, manifest, home), test, exported.parity)
+    also = handout.beside(home, candidate.also)
+    return Release(_version(candidate, manifest, home), test, exported.parity, also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +205,9 @@ def _export(candidate: Candidate, tell: Progress) -> _Exported:
 
 
 def discard(release: Release) -> None:
-    """Remove the bundle of a version that could not be registered."""
-    shutil.rmtree(release.folder, ignore_errors=True)
+    """Remove the bundle of a version that could not be registered, and what was handed out."""
+    for folder in (release.folder, handout.place(release.folder)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

@@ -1,23 +1,19 @@
 """The network: any image-classification backbone, with a head for the pool's own classes.
 
-A backbone comes from `AutoModelForImageClassification`, by hub name or folder; its own last
-linear layer is taken out, so that what it answers are pooled features, and ours is put on top.
-Models that never had a classifier (DINOv3) are taken by their pooled output, as `AutoModel` gives
-it. Models whose classifier does not end in one linear layer over the classes are refused. A
-retraining loads the champion from its bundle folder: configuration and safetensors, no pickles.
+A backbone comes from `transformers`, by hub name or folder (trainer.networks.pretrained). The last
+linear layer of a classifier is taken out, so that what it answers are pooled features, and ours is
+put on top; models without a classifier are taken by their pooled features. Models whose classifier
+does not end in one linear layer over the classes are refused. A retraining loads the champion from
+its bundle folder: configuration and safetensors, no pickles.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
-import logging
-import warnings
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError  # the error alone; nothing is unpickled here
 from typing import Any, cast
 
 import torch
@@ -28,10 +24,11 @@ from torch import Tensor, nn
 
 from core.errors import BundleError, TrainingError
 from core.images.preprocess import Recipe
+from trainer.networks import pretrained
+from trainer.networks.pretrained import DEFAULT_BACKBONE, Pooled, quiet_transformers
 from trainer.networks.processing import preprocessing, recipe_of
 
-DEFAULT_BACKBONE = "microsoft/resnet-50"
-
+_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -99,6 +96,7 @@ class Backbone:
         mean: What its pixels, 0 to 1, are centred by.
         std: What they are divided by then.
         recipe: How its images are resized and cropped.
+        commit: Of the hub that it came from; None of a folder, or where the hub does not say.
     """
 
     model: nn.Module
@@ -106,6 +104,7 @@ class Backbone:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     recipe: Recipe
+    commit: str | None = None
 
     def network(self, classes: int) -> Network:
         """Return this backbone under a fresh head."""
@@ -115,6 +114,7 @@ class Backbone:
 def load(
     backbone: str,
     *,
+    revision: str | None = None,
     from_scratch: bool = False,
     image_size: int | None = None,
     resize: int | None = None,
@@ -123,6 +123,7 @@ def load(
 
     Args:
         backbone: What `from_pretrained` takes.
+        revision: Commit, branch or tag of the hub's; None for its newest.
         from_scratch: Take the architecture only, with random weights; the default ResNet50
             then needs no network.
         image_size: Side of the square input in pixels; None takes the backbone's own.
@@ -132,10 +133,19 @@ def load(
         TrainingError: It cannot be had, does not end in a linear layer over its classes, or
             does not accept images of that size.
     """
-    with _quiet_transformers():
-        model = _from_config(_config(backbone)) if from_scratch else _pretrained(backbone)
-        processing = preprocessing(backbone) if not _is_built_in(backbone, from_scratch) else {}
+    lacking: set[str] = set()
+    is_built_in = _is_built_in(backbone, from_scratch)
+    with quiet_transformers():
+        # All its files are then of one commit, though the hub may get a new one in between.
+        commit = None if is_built_in else pretrained.commit_of(backbone, revision)
+        revision = commit or revision
+        if from_scratch:
+            model = pretrained.from_config(pretrained.config_of(backbone, revision), backbone)
+        else:
+            model, lacking = pretrained.from_pretrained(backbone, revision)
+        processing = {} if is_built_in else preprocessing(backbone, revision)
     width = _cut_head(model, backbone)
+    pretrained.require_weights(model, lacking, backbone)
     recipe = recipe_of(processing, _native_size(model), image_size=image_size, resize=resize)
     made = Backbone(
         model,
@@ -143,6 +153,7 @@ def load(
         tuple(processing.get("image_mean") or _IMAGENET_MEAN),
         tuple(processing.get("image_std") or _IMAGENET_STD),
         recipe,
+        commit,
     )
     _check_input(made, backbone)
     return made
@@ -157,11 +168,11 @@ def load_bundle(folder: Path, classes: int) -> Network:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         tensors = load_tensors((folder / "weights.safetensors").read_bytes())
-        with _quiet_transformers():
-            model = _from_config(_config_from_dict(config))
+        with quiet_transformers():
+            model = pretrained.from_config(pretrained.config_from_dict(config), str(folder))
         network = Network(model, width=_cut_head(model, str(folder)), classes=classes)
         network.load_state_dict(tensors)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (*_UNREADABLE, TrainingError) as error:
         raise BundleError(f"the network in {folder} cannot be loaded: {error}") from error
     return network
 
@@ -194,75 +205,6 @@ def _is_built_in(backbone: str, from_scratch: bool) -> bool:
     return from_scratch and backbone == DEFAULT_BACKBONE
 
 
-def _config(backbone: str) -> Any:
-    from transformers import AutoConfig, ResNetConfig
-
-    if backbone == DEFAULT_BACKBONE:
-        return ResNetConfig()
-    try:
-        return AutoConfig.from_pretrained(backbone)
-    except (OSError, ValueError) as error:
-        raise _unavailable(backbone) from error
-
-
-def _config_from_dict(config: dict[str, Any]) -> Any:
-    from transformers import AutoConfig
-
-    return AutoConfig.for_model(**config)
-
-
-class _Pooled(nn.Module):
-    """A model without a classifier; its pooled output stands where logits would."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-        self.config = model.config
-
-    def forward(self, images: Tensor) -> Any:
-        from transformers.modeling_outputs import ImageClassifierOutput
-
-        pooled = getattr(self.model(images), "pooler_output", None)
-        if pooled is None:
-            raise TrainingError(
-                f"models of the family {self.config.model_type!r} have neither a classifier nor "
-                "pooled features; take another backbone"
-            )
-        return ImageClassifierOutput(logits=pooled)
-
-
-def _from_config(config: Any) -> nn.Module:
-    from transformers import AutoModel, AutoModelForImageClassification
-
-    if _is_classifier(config):
-        return AutoModelForImageClassification.from_config(config, dtype=torch.float32)
-    return _Pooled(AutoModel.from_config(config, dtype=torch.float32))
-
-
-def _pretrained(backbone: str) -> nn.Module:
-    from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
-
-    try:
-        # Half-precision weights on disk are no reason to train in half precision.
-        if _is_classifier(AutoConfig.from_pretrained(backbone)):
-            return AutoModelForImageClassification.from_pretrained(backbone, dtype=torch.float32)
-        return _Pooled(AutoModel.from_pretrained(backbone, dtype=torch.float32))
-    except UnpicklingError as error:  # torch reads numbers out of a pickle, and runs nothing
-        raise TrainingError(
-            f"the weights of backbone {backbone!r} are a pickle that holds more than numbers, and "
-            "are not read; save them as safetensors"
-        ) from error
-    except (OSError, ValueError, SafetensorError) as error:
-        raise _unavailable(backbone) from error
-
-
-def _is_classifier(config: Any) -> bool:
-    from transformers import AutoModelForImageClassification
-
-    # The only list that transformers keeps of what it has classifiers for.
-    return type(config) in AutoModelForImageClassification._model_mapping
-
-
 def _settings(model: nn.Module) -> Any:
     return cast("Any", model).config
 
@@ -273,18 +215,10 @@ def _native_size(model: nn.Module) -> tuple[int, int] | None:
     return (size, size) if isinstance(size, int) else size and tuple(size)
 
 
-def _unavailable(backbone: str) -> TrainingError:
-    return TrainingError(
-        f"backbone {backbone!r} is no folder that holds an image classifier, and no hub that can "
-        "be reached has one of that name; name a folder, or train the default from scratch"
-    )
-
-
 def _cut_head(model: nn.Module, backbone: str) -> int:
     """Replace the last linear layer over the classes by the identity; return its width."""
-    if isinstance(model, _Pooled):
-        sizes = getattr(model.config, "hidden_sizes", None)
-        return int(sizes[-1] if sizes else model.config.hidden_size)
+    if isinstance(model, Pooled):
+        return model.width
     classes = int(_settings(model).num_labels)
     found = [
         (name, module)
@@ -317,15 +251,3 @@ def _check_input(made: Backbone, backbone: str) -> None:
             f"backbone {backbone!r} answers features of shape {tuple(answer.shape)}, not "
             f"(1, {width}): its last linear layer is not its last step"
         )
-
-
-@contextmanager
-def _quiet_transformers() -> Generator[None]:
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

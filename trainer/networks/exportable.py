@@ -22,6 +22,7 @@ PROVEN = frozenset(
         "mobilenet_v2",
         "regnet",
         "resnet",
+        "rt_detr_resnet",
         "swin",
         "vit",
     }

@@ -2,13 +2,19 @@
 
 What is handed out is checked like the export was: TorchScript is saved, read back and run on the
 bundle's own images alone, by threes and all together; the weights are loaded back into the
-architecture they came from. The folder appears whole or not at all.
+architecture they came from. The folder appears whole or not at all, and `model.json` has the
+SHA-256 of every other file in it.
+
+It is never part of a bundle: a TorchScript file has a pickle and code in it, and in a bundle there
+is neither (core.bundle.files).
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import logging
 import shutil
 import tempfile
 import warnings
@@ -21,9 +27,10 @@ import torch
 from core.bundle import files, sentinels
 from core.bundle.manifest import Manifest
 from core.bundle.outputs import EMBEDDING_SIZE
-from core.errors import BundleError, ParityError, TrainingError, UsageError
+from core.errors import BundleError, ParityError, TrainingError, UsageError, WeakspotError
+from core.images.preprocess import Recipe
 from trainer.networks import export
-from trainer.networks.architectures import load_bundle
+from trainer.networks.architectures import Network, load_bundle
 from trainer.networks.export import ALLOWED_DIFFERENCE, ServedGraph
 
 Form = Literal["torchscript", "safetensors"]
@@ -31,6 +38,9 @@ FORMS: Final[tuple[Form, ...]] = get_args(Form)
 
 TORCHSCRIPT: Final = "model.torchscript.pt"
 FACTS: Final = "model.json"
+EXPORTS: Final = "exports"  # a folder beside the bundles, with one for each version
+
+logger = logging.getLogger(__name__)
 
 
 def known_forms(spec: str) -> tuple[Form, ...]:
@@ -71,7 +81,6 @@ def hand_out(folder: Path, to: Path, also: Sequence[Form]) -> dict[str, float]:
         for name in files.GRAPHS
         if name in manifest.files
     }
-    members[FACTS] = _facts(manifest)
     differences: dict[str, float] = {}
     if also:
         network = load_bundle(folder, len(manifest.labels))
@@ -86,13 +95,53 @@ def hand_out(folder: Path, to: Path, also: Sequence[Form]) -> dict[str, float]:
             for name in (files.WEIGHTS, files.CONFIG):
                 members[name] = files.read_member(folder, manifest, name)
             differences["safetensors"] = _weights(members, manifest, graph, watched)
+    facts = _facts(manifest, members) | {"bundle": files.digest(folder)}
+    members[FACTS] = (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()
     _write(to, members)
     return differences
 
 
-def _facts(manifest: Manifest) -> bytes:
+def beside(bundle: Path, also: Sequence[Form]) -> dict[str, Any]:
+    """Hand out what a run asked for, into `exports/<version>` beside the bundle's folder.
+
+    A version that is whole is not given up because another form of it could not be had; what
+    failed is told, and `weakspot model export` tries it again.
+
+    Returns:
+        `{"folder", "forms", "largest_difference"}`, or `error` in place of the last; nothing where
+        nothing was asked for.
+    """
+    if not also:
+        return {}
+    to = place(bundle)
+    told: dict[str, Any] = {"folder": str(to), "forms": list(also)}
+    try:
+        return told | {"largest_difference": hand_out(bundle, to, also)}
+    except WeakspotError as error:
+        what = ", ".join(also)
+        logger.error("%s was not handed out as %s: %s", bundle.name, what, error)  # noqa: TRY400 - all said
+        return told | {"error": str(error)}
+
+
+def place(bundle: Path) -> Path:
+    """Return where a version is handed out to when its run asks for it."""
+    return bundle.parent / EXPORTS / bundle.name
+
+
+def require_scriptable(network: Network, recipe: Recipe, also: Sequence[Form]) -> None:
+    """Put the untrained network into TorchScript where that is wanted, and throw it away.
+
+    Raises:
+        TrainingError: torch cannot.
+    """
+    if "torchscript" in also:
+        images = torch.zeros(2, recipe.height, recipe.width, 3, dtype=torch.uint8)
+        _traced(export.served_graph(network, 1.0), images)
+
+
+def _facts(manifest: Manifest, members: Mapping[str, bytes]) -> dict[str, Any]:
     """Return what somebody needs to know who runs the graph without Weakspot."""
-    facts: dict[str, Any] = {
+    return {
         "name": manifest.name,
         "version": manifest.version,
         "architecture": manifest.architecture,
@@ -106,23 +155,29 @@ def _facts(manifest: Manifest) -> bytes:
             "embedding": f"float32 (N, {EMBEDDING_SIZE})",
         },
         "variants": manifest.variants,
+        "files": {name: hashlib.sha256(members[name]).hexdigest() for name in sorted(members)},
     }
-    return (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _torchscript(graph: ServedGraph, images: torch.Tensor) -> tuple[bytes, float]:
     """Return the graph as TorchScript, and how far what was read back is off."""
+    data, read_back = _traced(graph, images[:2])
+    return data, _parity(graph, read_back, images)
+
+
+def _traced(graph: ServedGraph, images: torch.Tensor) -> tuple[bytes, Any]:
+    """Return the graph as TorchScript, and what reading it back gives."""
     file = io.BytesIO()
     try:
         graph.requires_grad_(False)  # what is handed out answers, and does not learn
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")
-            traced = torch.jit.trace(graph, (images[:2],), check_trace=False)
+            traced = torch.jit.trace(graph, (images,), check_trace=False)
             torch.jit.save(traced, file)
             read_back = torch.jit.load(io.BytesIO(file.getvalue()))
     except Exception as error:  # the tracer's errors have no common base
         raise TrainingError(f"torch cannot put this network into TorchScript: {error}") from error
-    return file.getvalue(), _parity(graph, read_back, images)
+    return file.getvalue(), read_back
 
 
 def _weights(

@@ -18,12 +18,12 @@ _INTERPOLATIONS: dict[int, Interpolation] = {
 }
 
 
-def preprocessing(backbone: str) -> dict[str, Any]:
+def preprocessing(backbone: str, revision: str | None = None) -> dict[str, Any]:
     """Return the backbone's preprocessor_config.json; empty where there is none."""
     from transformers.utils.hub import cached_file
 
     try:
-        path = cached_file(backbone, "preprocessor_config.json")
+        path = cached_file(backbone, "preprocessor_config.json", revision=revision)
     except OSError:
         return {}
     return json.loads(Path(path).read_text(encoding="utf-8")) if path else {}

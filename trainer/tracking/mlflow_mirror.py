@@ -42,6 +42,7 @@ EXPERIMENT = "weakspot"
 BUNDLE = "bundle"  # folder of the bundle among a run's artifacts
 
 _DIGEST = "weakspot.digest"
+_FINAL = {"promoted", "refused", "trained"}  # of a job: nothing follows
 _USER_INFO = re.compile(r"//[^/@\s]*@")  # of an address: a password is not for the log
 LOCK = 0x77656D6C  # of all advisory locks of this database, ours
 _EVERY_S = 20.0
@@ -96,6 +97,7 @@ class Mirror:
         self._uri = uri
         self._client: Any = MlflowClient(uri)
         self._done: set[str] = set()
+        self._told: dict[str, dict[str, str]] = {}
         self._skipped: set[str] = set()
 
     def look(self) -> Look:
@@ -139,19 +141,27 @@ class Mirror:
         """Bring one version up to date; say whether there was anything to tell."""
         with transaction(self._engine) as connection:
             job = job_rows.of_challenger(connection, version.version)
-        # A challenger is registered before its exam: until its job ends, more is to come.
-        whole = version.parent is None or job is not None
-        run = self._run_of(experiment, version)
-        if run is not None and run.info.status == "FINISHED":
-            news = job is not None and "weakspot.job" not in run.data.tags
-            if news:
-                self._tag(run.info.run_id, version, job)
-        else:
-            self._write(experiment, version, job, run)
-            news = True
-        if whole:
+        wanted = mlflow_entries.tags(version, job)
+        news = self._told.get(version.version) != wanted and self._bring(experiment, version, job)
+        # A challenger is registered before its exam, and may sit it more than once; a job that
+        # failed or was cancelled may be tried again.
+        if version.parent is None if job is None else job.status in _FINAL:
             self._done.add(version.version)
+            self._told.pop(version.version, None)
+        else:
+            self._told[version.version] = wanted
         return news
+
+    def _bring(self, experiment: str, version: Version, job: Job | None) -> bool:
+        run = self._run_of(experiment, version)
+        if run is None or run.info.status != "FINISHED":
+            self._write(experiment, version, job, run)
+            return True
+        # What is tagged may be of the exam before, or have been written during this one.
+        if mlflow_entries.tags(version, job).items() <= run.data.tags.items():
+            return False
+        self._tag(run.info.run_id, version, job)
+        return True
 
     def _write(self, experiment: str, version: Version, job: Job | None, run: Any) -> None:
         """Write a version's run and its model version, whatever of them is there already."""

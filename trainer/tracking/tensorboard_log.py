@@ -39,15 +39,8 @@ class TensorboardLog:
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError as error:
-            raise UsageError(
-                "TensorBoard logs need one package more: pip install 'weakspot[tensorboard]', or "
-                "unset WEAKSPOT_TRAINER_TENSORBOARD"
-            ) from error
         self.folder = folder
-        self._writer: Any = SummaryWriter(str(folder), flush_secs=_FLUSH_S)
+        self._writer: Any = _writer_class()(str(folder), flush_secs=_FLUSH_S)
         self._passes = 0
 
     def on_epoch(self, epoch: Epoch) -> None:
@@ -65,11 +58,14 @@ class TensorboardLog:
     def finish(self, bundle: Path) -> None:
         """Write which version came of it, its figures on both splits, and what it has seen."""
         manifest = files.read_manifest(bundle)
-        self._writer.add_text("version", manifest.version, self._passes)
+        # One that went on when all passes had been made has heard of none.
+        made: list[dict[str, Any]] = manifest.training.get("passes", [])
+        step = max(self._passes, *(int(each["number"]) for each in made), 0)
+        self._writer.add_text("version", manifest.version, step)
         for side, found in manifest.metrics.items():
             for name in _FIGURES:
                 if found.get(name) is not None:
-                    self._writer.add_scalar(f"{side}/{name}", found[name], self._passes)
+                    self._writer.add_scalar(f"{side}/{name}", found[name], step)
         if _PICTURES in manifest.files:
             with Image.open(bundle / _PICTURES) as picture:
                 pixels = np.asarray(picture.convert("RGB"))
@@ -97,14 +93,30 @@ def logged(folder: Path) -> Generator[TensorboardLog]:
         log.close()
 
 
-def folder_name(name: str, now: datetime) -> str:
-    """Return the folder of a run that has no number yet: its model's name and the time."""
+def folder_of(parent: Path, name: str, run: Path, now: datetime) -> Path:
+    """Return the folder of a run that has no number: its model's name, the time, and its own name.
+
+    While the run's own folder is there, the run was killed and is gone on with; so is its log.
+
+    Args:
+        parent: Of all logs.
+        name: Of the model.
+        run: The run's own folder.
+        now: The present moment.
+    """
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in name)
-    return f"{plain[:60]}-{now:%Y%m%dT%H%M%S}"
+    same = run.name.rpartition("-")[2][:8]
+    before = sorted(parent.glob(f"{plain[:60]}-*-{same}")) if run.is_dir() else []
+    return before[-1] if before else parent / f"{plain[:60]}-{now:%Y%m%dT%H%M%S}-{same}"
 
 
 def recorded(work: Work, folder: Path) -> Work:
-    """Return the same work, with a log of each job as `job-<id>` below the folder."""
+    """Return the same work, with a log of each job as `job-<id>` below the folder.
+
+    Raises:
+        UsageError: tensorboardX is not installed: a worker says so before it takes a job.
+    """
+    _writer_class()
 
     def with_log(engine: Any, job: Any, *, on_epoch: OnEpoch | None, **named: Any) -> Outcome:
         with logged(folder / f"job-{job.id}") as log:
@@ -114,6 +126,17 @@ def recorded(work: Work, folder: Path) -> Work:
         return outcome
 
     return with_log
+
+
+def _writer_class() -> Any:
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise UsageError(
+            "TensorBoard logs need one package more: pip install 'weakspot[tensorboard]', or "
+            "unset WEAKSPOT_TRAINER_TENSORBOARD"
+        ) from error
+    return SummaryWriter
 
 
 def both(first: OnEpoch | None, second: OnEpoch | None) -> OnEpoch | None:

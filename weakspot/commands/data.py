@@ -14,7 +14,7 @@ from core.settings import MonitorSettings
 from core.store import images, label_suspects, validations
 from core.store.database import transaction
 from weakspot import front, sample_data
-from weakspot.commands import health_text, pool_chart, pool_text
+from weakspot.commands import challenger_text, health_text, pool_chart, pool_text
 
 data_app = typer.Typer(
     help="The pool of labelled images: fill it, look at it, draw from it, check it.",
@@ -127,6 +127,7 @@ def wanted(as_json: Json = False) -> None:
     lines = health_text.wanted_lines(found["needs_labels"]) or [enough]
     if found["retraining"]:
         lines += ["retrainings wait for:", *health_text.retraining_lines(found["retraining"])]
+    lines += challenger_text.wanted_lines(found["challenger"])
     text = "\n".join(lines)
     front.emit(found, as_json=as_json, text=text)
 

@@ -1,17 +1,20 @@
 """`weakspot jobs`: what waits for a worker, how far each job is, and what became of it."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, cast, get_args
 
 import typer
 
-from core.errors import UsageError
+from core.errors import TrainingError, UsageError
 from core.store import jobs
 from core.store.database import transaction
 from core.store.jobs import Job, Status
-from weakspot import front
+from weakspot import front, training_text
 from weakspot.commands import grounds_text
 
 jobs_app = typer.Typer(help="Retrainings and trainings: what waits, what runs, how each ended.")
+
+_MOST_OF_A_GROUP = 1000
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Number = Annotated[int, typer.Argument(help="The job's number.")]
@@ -38,10 +41,15 @@ def list_jobs(
         found = jobs.find(
             connection, limit, status=cast("Status | None", status), kind=kind, group_id=group
         )
+        groups = {each.group_id for each in found if each.kind == jobs.TRAIN} - {None}
+        whole = {each: jobs.find(connection, _MOST_OF_A_GROUP, group_id=each) for each in groups}
+    varied = {number: training_text.differing(each) for number, each in whole.items()}
+    lines = [_line(job, varied.get(job.group_id or 0, [])) for job in found]
+    is_group = group is not None and whole
     front.emit(
         {"jobs": [front.jsonable(job) for job in found]},
         as_json=as_json,
-        text="\n".join(_line(job) for job in found) or "no job so far",
+        text=training_text.queued_table(found) if is_group else "\n".join(lines) or "no job so far",
     )
 
 
@@ -74,10 +82,11 @@ def retry(job: Number, as_json: Json = False) -> None:
     )
 
 
-def _line(job: Job) -> str:
+def _line(job: Job, varied: Sequence[str]) -> str:
+    what = training_text.brief(job.payload, varied) if job.kind == jobs.TRAIN else ""
     return (
         f"{job.id:4} {job.status:11} {job.kind:8} {job.requested_at:%Y-%m-%d %H:%M}  "
-        f"{', '.join(job.labels) or job.reason}{_so_far(job)}"
+        f"{', '.join(job.labels) or what or job.reason}{_so_far(job)}"
     )
 
 
@@ -85,9 +94,11 @@ def _so_far(job: Job) -> str:
     if job.status == "running":
         stopping = ", to be cancelled" if job.cancelled_by else ""
         return f": {_stage(job.progress) or 'beginning'}{stopping}"
-    error = (job.result or {}).get("error")
+    result = job.result or {}
     made = f" as {job.challenger}" if job.challenger else ""
-    return f"{made}: {error}" if error else made
+    came = training_text.figures(result["metrics"]) if "metrics" in result else None
+    said = result.get("error") or came
+    return f"{made}: {said}" if said else made
 
 
 def _stage(progress: dict[str, Any]) -> str:
@@ -111,6 +122,8 @@ def _page(job: Job) -> str:
     lines = [f"job {job.id}: {job.kind}, {job.status}"]
     lines += [f"  {name:10} {value}" for name, value in facts.items()]
     lines += [f"  cancelled  by {job.cancelled_by}"] if job.cancelled_by else []
+    if job.kind == jobs.TRAIN:
+        lines += training_text.configuration(job.payload)
     lines += grounds_text.lines(job.payload.get("grounds", []))
     if epochs := job.progress.get("epochs"):
         lines += ["passes", *(_pass_line(each) for each in epochs)]
@@ -119,9 +132,21 @@ def _page(job: Job) -> str:
     result = job.result or {}
     if error := result.get("error"):
         lines.append(f"error: {error}")
+    if "metrics" in result:
+        lines.append(f"came to: {training_text.figures(result['metrics'])}")
     lines += [f"images: {note}" for note in result.get("notes", [])]
-    lines += [f"gate: {reason}" for reason in result.get("gate", {}).get("reasons", [])]
+    lines += _gate_lines(result.get("gate") or {})
     return "\n".join(lines)
+
+
+def _gate_lines(kept: dict[str, Any]) -> list[str]:
+    """Return the gate's page of numbers; the reasons alone where an older release kept them."""
+    from trainer.exams.verdict import Verdict
+
+    try:
+        return Verdict.from_dict(kept).to_text().splitlines()
+    except TrainingError:
+        return [f"gate: {reason}" for reason in kept.get("reasons", [])]
 
 
 def _pass_line(epoch: dict[str, Any]) -> str:

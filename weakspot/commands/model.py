@@ -7,14 +7,30 @@ import typer
 
 from core.bundle import files
 from core.errors import BundleError, UsageError
-from core.store import images, job_rows, probations, promotions, registry, sentinel_checks
+from core.store import (
+    challengers,
+    images,
+    job_rows,
+    probations,
+    promotions,
+    registry,
+    sentinel_checks,
+)
 from core.store.database import transaction
-from weakspot import front
-from weakspot.commands import probation_text
+from weakspot import front, training_text
+from weakspot.commands import challenger_text, probation_text
 
 model_app = typer.Typer(help="The registered versions, and which of them serves.")
 
+# Predictions that `show --json` lists, of those on which a challenger differs.
+_DIFFERING = 500
+# Attempts to load a version that are shown to people, the last ones.
+_SHOWN_LOADS = 5
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Over = Annotated[
+    str | None, typer.Option(help="The champion that is to go; refused when another one serves.")
+]
 
 
 @model_app.command("list")
@@ -39,12 +55,14 @@ def list_versions(as_json: Json = False) -> None:
 
 @model_app.command()
 def show(version: str, as_json: Json = False) -> None:
-    """Show one version: lineage, metrics, who has loaded it."""
+    """Show one version: lineage, metrics, who has loaded it, how it answers beside the champion."""
     with front.open_store() as engine, transaction(engine) as connection:
         found = registry.get(connection, version)
         champion = registry.champion(connection)
         loads = registry.loads(connection, version)
         watched = probations.of_version(connection, version)
+        scored = challengers.beside(connection, version)
+        differing = challengers.differing(connection, version, limit=_DIFFERING)
     summary = _summary(found, is_champion=champion is not None and champion.version == version)
     details: dict[str, Any] = {
         **summary,
@@ -67,6 +85,8 @@ def show(version: str, as_json: Json = False) -> None:
             for load in loads
         ],
         "probations": [front.jsonable(each) for each in watched],
+        "shadow": [front.jsonable(each) | {"share": each.share} for each in scored],
+        "differing": [front.jsonable(each) for each in differing],
     }
     recalls = found.metrics.get("test", {}).get("per_class", {})
     text = "\n".join(
@@ -79,7 +99,10 @@ def show(version: str, as_json: Json = False) -> None:
             f"  snapshot  {found.snapshot[:12]} of {found.snapshot_at:%Y-%m-%d %H:%M} UTC",
             f"  test      top-1 {_percent(summary['top1'])}",
             *[f"    {label:20} {_percent(recall)}" for label, recall in recalls.items()],
+            *training_text.configuration(found.config),
             *probation_text.lines(watched),
+            *[_attempt(load) for load in loads[-_SHOWN_LOADS:]],
+            *challenger_text.lines(scored, differing),
         ]
     )
     front.emit(details, as_json=as_json, text=text)
@@ -113,6 +136,7 @@ def promote(
     force: Annotated[
         bool, typer.Option("--force", help="Even though the gate has not passed it.")
     ] = False,
+    over: Over = None,
     as_json: Json = False,
 ) -> None:
     """Make a version the champion; the services load it within seconds.
@@ -126,7 +150,7 @@ def promote(
         _verify(bundle)
         with transaction(engine) as connection:
             before = promotions.promote(
-                connection, version, now=now, by=front.user(), reason=reason, force=force
+                connection, version, now=now, by=front.user(), reason=reason, force=force, over=over
             )
     front.emit(
         {"champion": version, "before": before},
@@ -138,12 +162,15 @@ def promote(
 @model_app.command()
 def rollback(
     reason: Annotated[str, typer.Option(help="Why; kept with the move.")] = "by hand",
+    over: Over = None,
     as_json: Json = False,
 ) -> None:
-    """Make the champion's predecessor the champion again."""
+    """Make the champion's predecessor the champion again; never one that was rolled back."""
     now = front.clock().now()
     with front.open_store() as engine, transaction(engine) as connection:
-        before, after = registry.roll_back(connection, now=now, by=front.user(), reason=reason)
+        before, after = registry.roll_back(
+            connection, now=now, by=front.user(), reason=reason, over=over
+        )
     front.emit(
         {"champion": after, "before": before},
         as_json=as_json,
@@ -226,6 +253,12 @@ def export(
         as_json=as_json,
         text="\n".join([f"{found.version} is in {to}: {', '.join(names)}", *checked]),
     )
+
+
+def _attempt(load: registry.Load) -> str:
+    """Return one line on one attempt of a service to load the version."""
+    what = f"loaded, {load.detail}" if load.ok else f"REFUSED: {load.detail}"
+    return f"  {load.at:%Y-%m-%d %H:%M} {front.visible(load.instance)} {front.visible(what)}"
 
 
 def _told(name: str, made: dict[str, Any], again: Any | None) -> str:

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from core.errors import UsageError
-from core.settings import TrainerSettings
 from core.store import images, jobs, registry
 from core.store.database import transaction
 from weakspot import front, training
@@ -18,52 +17,110 @@ def train(
     backbone: Annotated[
         str | None,
         typer.Option(
-            help="Hub name, or folder in the layout of from_pretrained; microsoft/resnet-50 "
-            "when nothing is said."
+            help="Hub name, or folder in the layout of from_pretrained.",
+            show_default="microsoft/resnet-50",
+        ),
+    ] = None,
+    revision: Annotated[
+        str | None,
+        typer.Option(
+            help="Commit, branch or tag of a backbone from the hub.", show_default="the newest"
         ),
     ] = None,
     from_scratch: Annotated[
         bool | None,
-        typer.Option("--from-scratch/--pretrained", help="Begin with random weights; no download."),
+        typer.Option(
+            "--from-scratch/--pretrained",
+            help="Begin with random weights; no download.",
+            show_default="pretrained",
+        ),
     ] = None,
     freeze: Annotated[
         str | None,
-        typer.Option(help="none, backbone, stages:N (the last N stay trainable) or gradual."),
+        typer.Option(
+            help="none, backbone, stages:N (the last N stay trainable) or gradual.",
+            show_default="none",
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the images.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=2, help="Images a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
-    schedule: Annotated[str | None, typer.Option(help="Of the rate: one-cycle or cosine.")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Passes over the images, at most.", show_default="10"),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=2, help="Images a step.", show_default="64")
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Highest learning rate.", show_default="2e-4; 2e-3 from scratch"),
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(help="Of the rate: one-cycle or cosine.", show_default="one-cycle"),
+    ] = None,
     warm_up: Annotated[
-        float | None, typer.Option(help="Share of the steps in which the rate rises.")
+        float | None,
+        typer.Option(
+            help="Share of the steps in which the rate rises.", show_default="0.3; 0.05 of cosine"
+        ),
     ] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Pull of weights to zero.")] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(min=0, help="Pull of weights to zero.", show_default="0.05")
+    ] = None,
     ema: Annotated[
-        float | None, typer.Option(help="Decay of the running average of weights, as 0.999.")
+        float | None,
+        typer.Option(
+            help="Decay of the running average of weights, as 0.999.", show_default="no average"
+        ),
     ] = None,
     label_smoothing: Annotated[
-        float | None, typer.Option(help="Share of the label given to all classes alike.")
+        float | None,
+        typer.Option(help="Share of the label given to all classes alike.", show_default="0"),
     ] = None,
     patience: Annotated[
-        int | None, typer.Option(min=0, help="Passes without a gain before it stops; 0: never.")
+        int | None,
+        typer.Option(
+            min=0, help="Passes without a gain before it stops; 0: never.", show_default="3"
+        ),
     ] = None,
     augment: Annotated[
-        str | None, typer.Option(help="none, light, strong or trivial, and changes to it.")
+        str | None,
+        typer.Option(
+            help="none, light, strong or trivial, and changes to it.", show_default="light"
+        ),
     ] = None,
     sampling: Annotated[
-        str | None, typer.Option(help="balanced, natural, effective or effective:BETA.")
+        str | None,
+        typer.Option(
+            help="balanced, natural, effective or effective:BETA.", show_default="balanced"
+        ),
     ] = None,
     logit_adjustment: Annotated[
-        float | None, typer.Option(help="How much of the classes' shares the loss makes up for.")
+        float | None,
+        typer.Option(
+            min=0, help="How much of the classes' shares the loss makes up for.", show_default="0"
+        ),
     ] = None,
     image_size: Annotated[
-        int | None, typer.Option(min=16, help="Input pixels a side; else the backbone's own.")
+        int | None,
+        typer.Option(min=16, help="Input pixels a side.", show_default="the backbone's own"),
+    ] = None,
+    resize: Annotated[
+        int | None,
+        typer.Option(
+            min=16,
+            help="Short side in pixels before the crop.",
+            show_default="the backbone's own, or the image size that is given",
+        ),
     ] = None,
     classes: Annotated[
-        str | None, typer.Option(help="Only these labels, separated by commas.")
+        str | None,
+        typer.Option(help="Only these labels, separated by commas.", show_default="all"),
     ] = None,
     min_per_class: Annotated[
-        int | None, typer.Option(min=1, help="Leave out classes with fewer training images.")
+        int | None,
+        typer.Option(
+            min=1, help="Leave out classes with fewer training images.", show_default="none"
+        ),
     ] = None,
     limit_per_class: Annotated[
         int | None,
@@ -72,20 +129,61 @@ def train(
             "--max-per-class",
             min=1,
             help="At most so many training images a class.",
+            show_default="all",
         ),
     ] = None,
     variants: Annotated[
-        str | None, typer.Option(help="Of the exported graph, such as int8,fp16.")
+        str | None,
+        typer.Option(
+            help="Of the exported graph, such as int8,fp16.",
+            show_default="WEAKSPOT_TRAINER_VARIANTS",
+        ),
+    ] = None,
+    also: Annotated[
+        str | None,
+        typer.Option(
+            help="Forms to hand it out in besides: torchscript, safetensors.",
+            show_default="WEAKSPOT_TRAINER_ALSO",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="auto, cpu or cuda.", show_default="WEAKSPOT_TRAINER_DEVICE"),
     ] = None,
     devices: Annotated[
-        int | None, typer.Option(min=1, help="On each machine; start it under torchrun then.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="On each machine; under torchrun, or with --strategy ray.",
+            show_default="1",
+        ),
     ] = None,
-    nodes: Annotated[int | None, typer.Option(min=1, help="Machines, likewise.")] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, help="Machines, likewise.", show_default="1")
+    ] = None,
     strategy: Annotated[
-        str | None, typer.Option(help="auto, ddp or ddp_find_unused_parameters_true.")
+        str | None,
+        typer.Option(
+            help="auto, ddp, ddp_find_unused_parameters_true or ray.", show_default="auto"
+        ),
     ] = None,
     compile_it: Annotated[
-        bool | None, typer.Option("--compile/--no-compile", help="Let torch compile the network.")
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Let torch compile the network.",
+            show_default="no-compile",
+        ),
+    ] = None,
+    intended_use: Annotated[
+        str | None,
+        typer.Option(help="What it is meant for, in the model card.", show_default="not stated"),
+    ] = None,
+    limits: Annotated[
+        str | None,
+        typer.Option(
+            help="What it is known not to be good for, likewise.", show_default="not stated"
+        ),
     ] = None,
     config: Annotated[
         Path | None,
@@ -98,8 +196,13 @@ def train(
     queue: Annotated[
         bool, typer.Option("--queue", help="Leave it to a worker: weakspot jobs list.")
     ] = False,
-    name: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model.", show_default="classifier")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Seed of every random choice.", show_default="0"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train on the pool, export, check, and register a version.
@@ -110,6 +213,7 @@ def train(
     """
     given: dict[str, Any] = {
         "backbone": backbone,
+        "revision": revision,
         "from_scratch": from_scratch,
         "freeze": freeze,
         "epochs": epochs,
@@ -125,25 +229,25 @@ def train(
         "sampling": sampling,
         "logit_adjustment": logit_adjustment,
         "image_size": image_size,
+        "resize": resize,
         "labels": classes,
         "min_per_class": min_per_class,
         "limit_per_class": limit_per_class,
         "variants": variants,
+        "also": also,
+        "device": device,
         "devices": devices,
         "nodes": nodes,
         "strategy": strategy,
         "compile": compile_it,
+        "intended_use": intended_use,
+        "limits": limits,
         "name": name,
         "seed": seed,
     }
     from trainer import run_file
 
-    settings = front.read(TrainerSettings)
-    runs = run_file.configs(
-        config,
-        given=given,
-        otherwise={"device": settings.device, "variants": settings.variants},
-    )
+    runs = run_file.configs(config, given=given, otherwise=training.from_settings())
     if compare is not None and queue:
         raise UsageError("a comparison is made at once; leave --queue out")
     if compare is not None:

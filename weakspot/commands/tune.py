@@ -1,20 +1,29 @@
 """`weakspot tune` and `weakspot trials`: search for better options of a run, and show a search."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from core.errors import UsageError
-from core.settings import TrainerSettings
 from core.store import trials
 from core.store.database import transaction
 from core.store.trials import Study
-from weakspot import front
+from weakspot import front, training, training_log, training_text
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from trainer.config import RunConfig
+    from trainer.pipeline import TrainResult
+    from trainer.search.search_space import Space
+    from trainer.search.studies import Plan
 
 
 class Sampler(StrEnum):
@@ -54,13 +63,16 @@ def tune(
     save: Annotated[
         Path | None, typer.Option(help="Write the best run here, for weakspot train --config.")
     ] = None,
+    parallel: Annotated[
+        int, typer.Option(min=1, help="Trials at once, as processes on Ray: here, or RAY_ADDRESS.")
+    ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Try options of a run on one frozen snapshot, and say which did best.
 
     The same words once more go on with a search that was broken off; the same words in several
-    terminals, or on several machines, search together.
+    terminals, or on several machines, search together, and --parallel starts several processes.
     """
     from trainer.search import search_space
     from trainer.search import tune as searching
@@ -68,32 +80,23 @@ def tune(
     base = _base(config, epochs)
     wanted = search_space.read(space, base)
     plan = searching.Plan(name or space.stem, number, sampler.value, timeout, prune, seed)
-    home, clock = front.settings(), front.clock()
-    registered: str | None = None
-    with front.open_store(home) as engine, front.progress(as_json=True) as on_progress:
-        found = searching.search(
-            engine, base, wanted, plan, runs=home.runs, clock=clock, on_progress=on_progress
-        )
+    made: TrainResult | None = None
+    with front.open_store() as engine, training_log.told(as_json=True) as on_progress:
+        found = _found(engine, base, wanted, plan, parallel, on_progress)
         best = searching.best_run(found, base)
         if save is not None:
-            _write(save, asdict(best))
+            _write(save, asdict(best), found.facts.get("snapshot", ""))
         if register:
-            from trainer import pipeline
-
-            made = pipeline.train(
-                engine,
-                best,
-                bundles=home.bundles,
-                runs=home.runs,
-                clock=clock,
-                on_progress=on_progress,
-            )
-            registered = made.version
-    front.emit(
-        {**described(found), "registered": registered},
-        as_json=as_json,
-        text=_in_text(found, registered),
+            made = training.carry_out(engine, best, on_progress)
+    told = {"registered": made.version if made else None, "also": dict(made.also) if made else {}}
+    lines = (
+        [f"registered as {made.version}", *training_text.handed_out(made.version, made.also)]
+        if made
+        else []
     )
+    front.emit({**described(found), **told}, as_json=as_json, text=_in_text(found, lines))
+    if "error" in told["also"]:
+        raise typer.Exit(front.FAILED)
 
 
 def described(found: Study) -> dict[str, Any]:
@@ -120,7 +123,25 @@ def show_trials(
         return
     if found is None:
         raise UsageError(f"there is no search {name!r}; there are: {', '.join(names) or 'none'}")
-    front.emit(described(found), as_json=as_json, text=_in_text(found, None))
+    front.emit(described(found), as_json=as_json, text=_in_text(found, []))
+
+
+def _found(
+    engine: "Engine",
+    base: "RunConfig",
+    space: "Space",
+    plan: "Plan",
+    at_once: int,
+    on_progress: front.OnProgress,
+) -> Study:
+    """Search in this process, or in several."""
+    from trainer.search import parallel
+    from trainer.search import tune as searching
+
+    where = {"runs": front.settings().runs, "clock": front.clock(), "on_progress": on_progress}
+    if at_once == 1:
+        return searching.search(engine, base, space, plan, **where)
+    return parallel.search(engine, base, space, plan, processes=at_once, **where)
 
 
 def _base(config: Path | None, epochs: int | None) -> Any:
@@ -129,23 +150,23 @@ def _base(config: Path | None, epochs: int | None) -> Any:
     runs = run_file.configs(
         config,
         given={"epochs": epochs},
-        otherwise={"device": front.read(TrainerSettings).device},
+        otherwise=training.from_settings(),
     )
     if len(runs) != 1:
         raise UsageError(f"{config} describes {len(runs)} runs; a search varies one")
     return runs[0]
 
 
-def _write(path: Path, config: dict[str, Any]) -> None:
+def _write(path: Path, config: dict[str, Any], snapshot: str) -> None:
     from trainer import run_file
 
     try:
-        path.write_text(run_file.text(config), encoding="utf-8")
+        path.write_text(run_file.text(config, snapshot=snapshot), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _in_text(found: Study, registered: str | None) -> Group:
+def _in_text(found: Study, after: Sequence[str]) -> Group:
     names = sorted({name for each in found.trials for name in each.options})
     table = Table("trial", "state", "accuracy", "passes", "seconds", *names)
     for each in found.trials:
@@ -155,14 +176,17 @@ def _in_text(found: Study, registered: str | None) -> Group:
         state = each.state.lower()
         table.add_row(str(each.number), state, accuracy, str(len(each.passes)), seconds, *cells)
     lines = [
+        f"trial {each.number} failed: {front.visible(each.error)}"
+        for each in found.trials
+        if each.error
+    ]
+    lines += [
         f"{front.visible(name)}: {100 * share:.0f} % of the difference"
         for name, share in found.facts.get("importance", {}).items()
     ]
     if found.best is not None:
         lines.append(f"best: trial {found.best.number}")
-    if registered:
-        lines.append(f"registered as {registered}")
-    return Group(table, *lines)
+    return Group(table, *(Text(line) for line in [*lines, *after]))
 
 
 def _short(value: Any) -> str:

@@ -1,16 +1,21 @@
 """Any image classifier becomes a backbone, and a bundle becomes a network again."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
 from transformers import (
     ConvNextConfig,
     ConvNextForImageClassification,
     DINOv3ViTConfig,
     DINOv3ViTModel,
     PreTrainedModel,
+    ResNetBackbone,
+    ResNetConfig,
     ViTConfig,
     ViTForImageClassification,
 )
@@ -71,6 +76,37 @@ class TestLoad:
         assert backbone.width == 12
         assert backbone.mean == (0.5, 0.5, 0.5)
         assert backbone.recipe == Recipe(32, 32, resize=None)
+
+    def test_takes_the_weights_of_a_backbone_without_classifier(self, tmp_path: Path):
+        """A checkpoint that `AutoBackbone` wrote: all of its numbers, none of them random."""
+        config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])
+        written = ResNetBackbone(config)
+        written.save_pretrained(tmp_path)
+
+        loaded = load(str(tmp_path), image_size=32).model.state_dict()
+
+        assert all(
+            torch.equal(loaded[f"resnet.{name}"], each)
+            for name, each in written.state_dict().items()
+        )
+
+    def test_refuses_weights_that_are_not_the_architectures(self, tmp_path: Path):
+        """What is lacking would be filled in with random numbers, without a word."""
+        folder = tiny_backbone(tmp_path)
+        weights = load_file(folder / "model.safetensors")
+        save_file({f"other.{name}": each for name, each in weights.items()},
+                  folder / "model.safetensors", metadata={"format": "pt"})  # fmt: skip
+
+        with pytest.raises(TrainingError, match=r"9\d % of its numbers would be random.*scratch"):
+            load(str(folder))
+
+    def test_names_the_package_that_a_backbone_takes(self, tmp_path: Path):
+        """The models of timm come through transformers, and take timm."""
+        config = {"model_type": "timm_wrapper", "architecture": "resnet18", "num_classes": 7}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+
+        with pytest.raises(TrainingError, match=r"a package that is not installed: .*timm"):
+            load(str(tmp_path), from_scratch=True)
 
     def test_reads_a_recipe_that_is_told_by_crop_percentage(self, tmp_path: Path):
         """ConvNeXt and older ResNets say 224 and mean: scale to 256, cut out 224."""
@@ -203,6 +239,27 @@ class TestLoadBundle:
 
         with pytest.raises(BundleError, match="cannot be loaded"):
             load_bundle(tmp_path / "v1", 3)
+
+
+class TestHub:
+    """A backbone by its name on a hub."""
+
+    def test_says_of_which_commit_it_is(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        """The newest of today is another one tomorrow."""
+        commit = "a" * 40
+        place = tmp_path / "hub" / "models--org--tiny"
+        (place / "refs").mkdir(parents=True)
+        (place / "refs" / "main").write_text(commit)
+        folder = tiny_backbone(tmp_path)
+        shutil.copytree(folder, place / "snapshots" / commit)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+        assert load("org/tiny", image_size=32).commit == commit
+        assert load("org/tiny", revision=commit, image_size=32).commit == commit
+        assert load(str(folder), image_size=32).commit is None
+        with pytest.raises(TrainingError, match="no hub that can be reached"):
+            load("org/tiny", revision="b" * 40, image_size=32)
 
 
 class TestStages:

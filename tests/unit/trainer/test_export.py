@@ -111,7 +111,7 @@ class TestParity:
     def test_another_networks_file_is_refused(
         self, network: Network, model: bytes, images: NDArray[np.uint8]
     ):
-        """What an exporter that dropped a bias would look like."""
+        """F19: what an exporter that dropped a bias would look like."""
         other = served_graph(network, 2.0)
         with torch.no_grad():
             other.network.head.bias += 0.01
@@ -124,7 +124,7 @@ class TestParity:
     def test_an_answer_that_is_no_number_is_refused(
         self, network: Network, images: NDArray[np.uint8], model: bytes
     ):
-        """A comparison with NaN is never larger than what is allowed."""
+        """F19: a comparison with NaN is never larger than what is allowed."""
         other = served_graph(network, 2.0)
         with torch.no_grad():
             other.network.head.bias.fill_(float("nan"))

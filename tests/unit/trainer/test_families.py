@@ -114,6 +114,20 @@ def _swin() -> PreTrainedModel:
     return hf.SwinForImageClassification(config)
 
 
+def _resnet_backbone() -> PreTrainedModel:
+    """A checkpoint of the backbone alone, of a family that has a classifier."""
+    config = hf.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])
+    return hf.ResNetBackbone(config)
+
+
+def _detectors_resnet() -> PreTrainedModel:
+    """A backbone that `AutoBackbone` alone knows."""
+    config = hf.RTDetrResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic"
+    )
+    return hf.RTDetrResNetBackbone(config)
+
+
 FAMILIES: dict[str, Callable[[], PreTrainedModel]] = {
     "resnet, basic": lambda: _resnet("basic"),
     "resnet, bottleneck": lambda: _resnet("bottleneck"),
@@ -129,6 +143,8 @@ FAMILIES: dict[str, Callable[[], PreTrainedModel]] = {
     "dinov3": _dinov3,
     "dinov3 convnext": _dinov3_convnext,
     "swin": _swin,
+    "resnet, backbone alone": _resnet_backbone,
+    "resnet, of a detector": _detectors_resnet,
 }
 
 

@@ -1,5 +1,7 @@
 """What a bundle states about its version, made of what the version said."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -7,6 +9,7 @@ from numpy.typing import NDArray
 from core.evaluation import Evaluation
 from core.store.images import Sample
 from trainer.bundling.release import (
+    Candidate,
     code_version,
     fit_temperature,
     metrics,
@@ -14,6 +17,7 @@ from trainer.bundling.release import (
     reference,
     spread,
 )
+from trainer.images.dataset import Pixels
 
 LABELS = ("A", "B", "C")
 
@@ -106,6 +110,24 @@ class TestSpread:
     def test_takes_all_of_few(self):
         """Never more than there are."""
         assert spread(np.array([0, 1]), 48).tolist() == [0, 1]
+
+
+class TestCalibration:
+    """Which images ranges of numbers are read off."""
+
+    def test_takes_each_class_where_there_are_many(self):
+        """The ranges of a class that is not among them are cut off."""
+        labels = np.repeat(np.arange(300), 2)
+        images = labels.astype(np.uint8).repeat(3).reshape(-1, 1, 1, 3)
+        rows = np.arange(len(labels))
+        samples = tuple(Sample(row, "", "", "A", "train") for row in rows.tolist())
+        nothing: Any = None
+        candidate = Candidate(
+            *("classifier", nothing, "tiny", nothing, nothing, nothing, nothing, {}, {}),
+            train=Pixels(samples, labels, images, rows, ()),
+        )
+
+        assert len(candidate.calibration()) == 300
 
 
 class TestCodeVersion:

@@ -54,6 +54,13 @@ class TestText:
 
         assert run_file.configs(path, given={}, otherwise={}) == [run]
 
+    def test_names_the_images_it_was_made_of(self, read):
+        """The pool moves on, and the file is of one day; it is read with that line in it."""
+        said = run_file.text(asdict(RunConfig(seed=4)), snapshot="5" * 64)
+
+        assert f"# Made of the images of snapshot {'5' * 64}." in said
+        assert read(said) == [RunConfig(seed=4)]
+
     def test_says_every_option(self):
         """A default that changes later must not change what was run."""
         said = yaml.safe_load(run_file.text({"epochs": 3}))
@@ -91,6 +98,38 @@ class TestConfigs:
         assert found == [(1e-3, "none"), (1e-3, "backbone"), (1e-4, "none"), (1e-4, "backbone")]
         assert run_file.differing(runs) == ["freeze", "learning_rate"]
 
+    def test_the_manuals_own_grid_is_a_search(self, read):
+        """An example that trains the same head four times teaches nobody."""
+        manual = Path(__file__).parents[3] / "docs" / "training.md"
+        example = manual.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+
+        assert len(read(example)) == 4
+
+    def test_refuses_heads_that_differ_in_what_no_head_looks_at(self, read):
+        """A night of the same run; where one of them is no head alone, nothing is refused."""
+        with pytest.raises(UsageError, match="weight_decay means nothing to freeze backbone"):
+            read("freeze: backbone\ngrid: {weight_decay: [0.01, 0.05], image_size: [160, 224]}\n")
+
+        assert len(read("- {freeze: backbone, epochs: 1}\n- {epochs: 2}\n")) == 2
+
+    def test_a_folder_is_kept_by_its_whole_path(
+        self, read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        """The run is made again from another folder, or by a worker."""
+        (tmp_path / "mine").mkdir()
+        monkeypatch.chdir(tmp_path)
+
+        assert read("backbone: mine\n")[0].backbone == str(tmp_path.resolve() / "mine")
+        with pytest.raises(UsageError, match="is a folder; leave revision out"):
+            read("backbone: mine\nrevision: abc\n")
+
+    def test_a_revision_is_of_its_own_backbone(self, read):
+        """Another one on the command line has other commits."""
+        content = "backbone: org/tiny\nrevision: abc\n"
+
+        assert read(content)[0].revision == "abc"
+        assert read(content, backbone="org/other")[0].revision is None
+
     def test_a_list_is_a_group(self, read):
         """Runs that have nothing in common."""
         runs = read("- {epochs: 1}\n- {seed: 2, grid: {epochs: [3, 4]}}\n")
@@ -108,6 +147,15 @@ class TestConfigs:
             ("epochs: fast", "epochs is 'fast'"),
             ("epochs: 2.5", "epochs is 2.5"),
             ("augment: off", "augment is False"),
+            ("seed: -1", "seed -1 must be from 0 to 4294967295"),
+            ("weight_decay: -1", "weight_decay -1.0 must be 0 or more"),
+            ("patience: -2", "patience -2 must be 0 or more"),
+            ("limit_per_class: 0", "limit_per_class 0 must be 1 or more"),
+            ("learning_rate: .inf", "learning_rate is inf, which is no finite number"),
+            ("logit_adjustment: .nan", "logit_adjustment is nan"),
+            ("learning_rate: 0", "must be above 0"),
+            ("labels: [Cat, Cat, Dog]", "name 'Cat' twice"),
+            ("device: tpu", "device 'tpu' is unknown; write auto, cpu, cuda"),
             ("freeze: bakbone", "freeze 'bakbone' is unknown"),
             ("epochs: 1\nEpochs: 2", "no option 'Epochs'; the nearest is 'epochs'"),
             ("image-size: 32\nimage_size: 64", "image_size twice"),

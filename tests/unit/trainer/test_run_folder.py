@@ -61,6 +61,20 @@ class TestRunFolder:
 
         assert left == {"job-2", "job-3", "features"}
 
+    def test_takes_features_with_it_that_nobody_has_used_for_a_month(self, tmp_path: Path):
+        """Each backbone leaves 8 KB an image, and a comparison of ten leaves ten of them."""
+        kept = tmp_path / "features"
+        kept.mkdir()
+        for name, days in (("old.npz", 31), ("half.tmp-12", 31), ("used.npz", 29)):
+            (kept / name).write_text("features")
+            then = (datetime.now(UTC) - timedelta(days=days)).timestamp()
+            os.utime(kept / name, (then, then))
+
+        with run_folder(tmp_path, "job-3"):
+            left = [path.name for path in kept.iterdir()]
+
+        assert left == ["used.npz"]
+
 
 class TestBegun:
     """`begun`."""

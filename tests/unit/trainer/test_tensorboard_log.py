@@ -1,8 +1,6 @@
 """TensorBoard logs: event files as TensorBoard reads them, record by record."""
 
-import struct
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,32 +12,12 @@ import pytest
 
 from core.errors import UsageError
 from tests.images import png
+from tests.tensorboard_events import events, scalars
 from tests.tiny import forge, tiny_bundle
 from trainer.fitting.passes import Epoch
-from trainer.tracking.tensorboard_log import both, folder_name, logged, recorded
+from trainer.tracking.tensorboard_log import both, folder_of, logged, recorded
 
 EPOCH = Epoch(2, 5, 0.5, 0.4, 0.9, 1e-3, 7.0)
-
-
-def _events(folder: Path) -> Iterator[Any]:
-    """Yield the events of the one file there: TFRecords, each a length, a check and the bytes."""
-    from tensorboardX.proto.event_pb2 import Event
-
-    (path,) = folder.glob("events.out.tfevents.*")
-    data = path.read_bytes()
-    while data:
-        (length,) = struct.unpack_from("<Q", data)
-        yield Event.FromString(data[12 : 12 + length])
-        data = data[16 + length :]
-
-
-def _scalars(folder: Path) -> dict[tuple[str, int], float]:
-    return {
-        (value.tag, event.step): value.simple_value
-        for event in _events(folder)
-        for value in event.summary.value
-        if value.HasField("simple_value")
-    }
 
 
 def _bundle(parent: Path) -> Path:
@@ -58,7 +36,7 @@ class TestLog:
         with logged(tmp_path) as log:
             log.on_epoch(EPOCH)
 
-        found = _scalars(tmp_path)
+        found = scalars(tmp_path)
         assert found[("loss/training", 2)] == pytest.approx(0.5)
         assert found[("accuracy/validation", 2)] == pytest.approx(0.9)
         assert found[("learning_rate", 2)] == pytest.approx(1e-3)
@@ -71,7 +49,7 @@ class TestLog:
             log.on_epoch(EPOCH)
             log.finish(bundle)
 
-        found = _scalars(tmp_path / "log")
+        found = scalars(tmp_path / "log")
         assert found[("test/top1", 2)] == 0.75
         assert not [tag for tag, _ in found if "auroc" in tag]
 
@@ -82,8 +60,8 @@ class TestLog:
         with logged(tmp_path / "log") as log:
             log.finish(bundle)
 
-        events = list(_events(tmp_path / "log"))
-        (seen,) = [v.image for e in events for v in e.summary.value if v.tag == "augmentation"]
+        found = list(events(tmp_path / "log"))
+        (seen,) = [v.image for e in found for v in e.summary.value if v.tag == "augmentation"]
         assert (seen.height, seen.width) == (8, 6)
 
     def test_is_whole_when_the_run_fails(self, tmp_path: Path):
@@ -92,7 +70,7 @@ class TestLog:
             log.on_epoch(EPOCH)
             raise RuntimeError
 
-        assert ("loss/training", 2) in _scalars(tmp_path)
+        assert ("loss/training", 2) in scalars(tmp_path)
 
     def test_says_what_to_install(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         """The package is an extra."""
@@ -117,15 +95,25 @@ class TestRecorded:
         logging(None, SimpleNamespace(id=4), on_epoch=heard.append, bundles=tmp_path)
 
         assert heard == [EPOCH]
-        assert _scalars(tmp_path / "log" / "job-4")[("test/top1", 2)] == 0.75
+        assert scalars(tmp_path / "log" / "job-4")[("test/top1", 2)] == 0.75
+
+    def test_says_what_to_install_before_there_is_a_job(self, monkeypatch: pytest.MonkeyPatch):
+        """Else the worker starts, and every job fails."""
+        monkeypatch.setitem(sys.modules, "tensorboardX", None)
+
+        with pytest.raises(UsageError, match=r"weakspot\[tensorboard\]"):
+            recorded(lambda *_, **__: SimpleNamespace(), Path("logs"))  # pyright: ignore
 
     def test_nobody_who_listens_is_nobody_to_tell(self):
         """Then passes are not even summed up."""
         assert both(None, None) is None
 
 
-def test_the_folder_is_named_for_the_model_and_the_time():
+def test_the_folder_is_named_for_the_model_the_time_and_the_run(tmp_path: Path):
     """A model's name is no path."""
     at = datetime(2026, 3, 1, 10, 5, tzinfo=UTC)
+    run = tmp_path / "train-0123456789abcdef"
 
-    assert folder_name("../cats & dogs", at) == "---cats---dogs-20260301T100500"
+    found = folder_of(tmp_path, "../cats & dogs", run, at)
+
+    assert found == tmp_path / "---cats---dogs-20260301T100500-01234567"
