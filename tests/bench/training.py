@@ -8,9 +8,10 @@ precision and memory layout; the bare loop has nothing else in it. They take tur
 one thread, so that whatever else the machine does meets both alike: the ratio is the median over
 the turns of the bare loop's time by fitting's, and `cpu_ratio` the same of processor time. Beside
 fitting without variation: with variation, what handing out the batches alone takes as a share of
-a step, and with `--compile` a network that torch has compiled. On a GPU take turns of ten steps or
-more (`--turn`): the clock is read when all of a turn is done. A fit in a thread of its own is
-refused, for taking turns would hide what that costs.
+a step, what a step gains that keeps its memory (`memory_gain`; training does, neither of the two
+that take turns), and with `--compile` a network that torch has compiled. On a GPU take turns of
+ten steps or more (`--turn`): the clock is read when all of a turn is done. A fit in a thread of its
+own is refused, for taking turns would hide what that costs.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ from torch.nn import functional
 from core.images.preprocess import Recipe
 from core.store.images import Sample
 from trainer.fitting.fit import autocast, fit, in_channels_last, torch_device, use_all_cores
+from trainer.fitting.kept_memory import memory_kept
 from trainer.fitting.module import FitOptions, as_images
 from trainer.images.dataset import Batches, Pixels, Sides
 from trainer.networks import architectures
@@ -131,6 +134,24 @@ def loader_seconds(train: Pixels, options: FitOptions) -> float:
     return (time.perf_counter() - started) / len(batches)
 
 
+def memory_gain(loop: Iterator[None]) -> float:
+    """Return the median time of a bare step by that of one that keeps its memory, in turns."""
+    gains: list[float] = []
+    with suppress(StopIteration):
+        while True:
+            plain = _second_step(loop)
+            with memory_kept():
+                gains.append(plain / _second_step(loop))
+    return round(statistics.median(gains), 3)
+
+
+def _second_step(loop: Iterator[None]) -> float:
+    next(loop)
+    begun = _clocks()
+    next(loop)
+    return _since(begun)[0]
+
+
 def measure(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Let them take turns, and return what is printed."""
     rounds = chosen.steps // chosen.turn
@@ -164,6 +185,7 @@ def measure(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "images_per_s": {way: round(chosen.batch / each, 1) for way, each in step.items()},
         "ratio_to_bare": {way: ratio(turns, 0) for way, turns in taken.items()},
         "cpu_ratio": {way: ratio(turns, 1) for way, turns in taken.items()},
+        "memory_gain": memory_gain(bare(fresh(), train, plain)),
         "loader_share": round(loader_seconds(train, plain) / step["ours"], 4),
         "turns": rounds - WARM_UP,
         "threads": torch.get_num_threads(),

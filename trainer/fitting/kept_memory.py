@@ -16,8 +16,8 @@ from typing import Any
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -3, -4, -8  # malloc.h
 _KEPT = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1))
-# As glibc begins, but that thresholds no longer move by themselves.
-_GIVEN_BACK = ((_MMAP_MAX, 2**16), (_TRIM_THRESHOLD, 2**17), (_MMAP_THRESHOLD, 2**17))
+# What glibc's own thresholds grow to where blocks are large; once set, they grow no more.
+_GIVEN_BACK = ((_MMAP_MAX, 2**16), (_MMAP_THRESHOLD, 2**25), (_TRIM_THRESHOLD, 2**26))
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from weakspot.commands import tune as verb
 
 optuna = pytest.importorskip("optuna")
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SPACE = {
     "learning_rate": {"low": "1e-4", "high": "3e-2", "log": True},
     "augment": ["none", "light"],
