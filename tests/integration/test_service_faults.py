@@ -132,7 +132,7 @@ class TestPromotion:
             (tmp_path / "elsewhere").rename(late)
 
             eventually(lambda: version_of(service) == "v2")
-            assert [load.ok for load in _loads(engine, "v2")] == [False, True]
+            eventually(lambda: [load.ok for load in _loads(engine, "v2")] == [False, True])
             assert not _refused(engine)
 
 

@@ -91,6 +91,8 @@ def resumed(
     return str(caught.value), result, heard
 
 
+# Ray reads once in a process how it shows who it is: the cluster with a secret has to come first.
+@pytest.mark.usefixtures("size")
 class TestRayAddress:
     """What is said before anything is started."""
 
