@@ -2,7 +2,7 @@
 
 A step takes hundreds of megabytes in blocks of up to a hundred, and frees them a moment later. Left
 to itself, glibc asks the system for each anew: a million page faults a step of ResNet-50 with 64
-pictures of 224 x 224, half of its time on two cores. So while the block lasts, everything comes
+pictures of 224 x 224. So while the block lasts, everything comes
 from one heap that does not shrink; it grows to about a tenth more than was in use at the peak.
 """
 
