@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,20 +18,24 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 from plotly.utils import PlotlyJSONEncoder
 
-from core.clock import Clock, open_clock
+from core.clock import open_clock
 from core.errors import StoreError
 from core.settings import DashboardSettings, HomeSettings
 from core.store.database import open_database, transaction
-from dashboard import address, components, gather, responses, routes, training_facts
-from dashboard.pages import one_class, overview, training
+from dashboard import acting, address, responses, routes
+from dashboard.door import caller as door
+from dashboard.door.entrance import let_owner_in
+from dashboard.page import Drawn, House, Look, Page
+from dashboard.pages.health import one_class, overview
+from dashboard.pages.training import page as training
+from dashboard.parts import components
 from dashboard.serving import leaving_on_signals, serve
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Connection, Engine
-
-    from dashboard.components import Component
+    from dashboard.door.caller import Caller
+    from dashboard.parts.components import Component
 
 _log = logging.getLogger(__name__)
 
@@ -64,22 +67,11 @@ _THEME: Any = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A page: its title, and what is shown."""
-
-    title: str
-    content: Component
+_PAGES: tuple[Page, ...] = (overview.PAGE, one_class.PAGE, training.PAGE)
 
 
-def create_app(engine: Engine, settings: DashboardSettings, *, clock: Clock) -> dash.Dash:
-    """Return the dashboard.
-
-    Args:
-        engine: The database, migrated.
-        settings: The knobs.
-        clock: Says what day it is.
-    """
+def create_app(house: House) -> dash.Dash:
+    """Return the dashboard of a house."""
     app = dash.Dash(
         "weakspot",
         assets_folder=str(_ASSETS),
@@ -92,9 +84,16 @@ def create_app(engine: Engine, settings: DashboardSettings, *, clock: Clock) -> 
         add_log_handler=False,
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
-    app.layout = _layout(settings)
-    _connect(app, engine, settings, clock)
-    app.server.register_blueprint(routes.blueprint(engine))
+    app.layout = _layout(house)
+    _connect(app, house)
+    acting.connect(app, house, {name: act for page in _PAGES for name, act in page.actions.items()})
+    app.server.register_blueprint(routes.blueprint(house.engine))
+    for page in _PAGES:
+        if page.connect:
+            page.connect(app, house)
+        if page.routes:
+            app.server.register_blueprint(page.routes(house))
+    let_owner_in(app.server)
     responses.install(app.server, app.csp_hashes())
     return app
 
@@ -127,26 +126,31 @@ def run(
         leaving_on_signals(),
         open_database(home.database_url, home.postgres, on_progress=_log.info) as engine,
     ):
-        app = create_app(engine, settings, clock=open_clock(home.clock_file))
+        clock = open_clock(home.clock_file)
+        app = create_app(House(engine, clock, home.home, settings.days, settings.refresh_s))
         serve(app.server, settings.host, settings.port, announce)
 
 
-def _layout(settings: DashboardSettings) -> Component:
+def _layout(house: House) -> Component:
     return dmc.MantineProvider(
         [
             dcc.Location(id="address", refresh="callback-nav"),
-            dcc.Interval(id="tick", interval=1000 * settings.refresh_s),
+            dcc.Interval(id="tick", interval=1000 * house.refresh_s),
             dcc.Store(id="shown"),
             dcc.Store(id="title"),
             html.Span(id="nowhere", hidden=True),
-            components.shell(patience_s=3 * settings.refresh_s + 10),
+            dcc.Store(id="acted"),
+            components.shell(
+                [(page.name, page.path) for page in _PAGES if page.name],
+                patience_s=3 * house.refresh_s + 10,
+            ),
         ],
         theme=_THEME,
         defaultColorScheme="auto",
     )
 
 
-def _connect(app: dash.Dash, engine: Engine, settings: DashboardSettings, clock: Clock) -> None:
+def _connect(app: dash.Dash, house: House) -> None:
     @app.callback(
         Output("page", "children"),
         Output("shown", "data"),
@@ -155,11 +159,14 @@ def _connect(app: dash.Dash, engine: Engine, settings: DashboardSettings, clock:
         Input("address", "pathname"),
         Input("address", "search"),
         Input("tick", "n_intervals"),
+        Input("acted", "data"),
         State("shown", "data"),
     )
-    def show(path: str | None, search: str | None, _tick: int | None, shown: str | None) -> Any:
-        now = clock.now()
-        drawn = draw(engine, path, search, settings=settings, now=now)
+    def show(
+        path: str | None, search: str | None, _tick: int | None, _acted: Any, shown: str | None
+    ) -> Any:
+        now = house.clock.now()
+        drawn = draw(house, path, search, caller=door.current(), now=now)
         digest = _digest(path, drawn)
         content = no_update if digest == shown else drawn.content
         return content, digest, drawn.title, f"{now:%H:%M:%S} UTC"
@@ -200,57 +207,31 @@ def _connect(app: dash.Dash, engine: Engine, settings: DashboardSettings, clock:
 
 
 def draw(
-    engine: Engine,
-    path: str | None,
-    search: str | None,
-    *,
-    settings: DashboardSettings,
-    now: datetime,
+    house: House, path: str | None, search: str | None, *, caller: Caller, now: datetime
 ) -> Drawn:
     """Return the page that an address names; a page that says why, when there is none."""
-    days = address.days_of(search, settings.days)
-    named = None if days == settings.days else days
+    path = path or address.OVERVIEW
+    days = address.days_of(search, house.days)
+    named = None if days == house.days else days
+    page = next((page for page in _PAGES if page.takes(path)), None)
+    if page is None:
+        return Drawn(
+            "Nothing here", components.notice("There is no such page", "Go to the overview.")
+        )
     try:
-        with transaction(engine) as connection:
-            if path == address.TRAINING:
-                return _training(connection, search, now)
-            return _page(connection, path, days, named, now)
+        with transaction(house.engine) as connection:
+            return page.draw(Look(connection, path, search, days, named, now, caller))
     except StoreError as error:
         _log.warning("the page %s cannot be drawn: %s", path, error)
         text = (
             "Nothing can be shown until it is back; this page tries again every "
-            f"{settings.refresh_s} seconds."
+            f"{house.refresh_s} seconds."
         )
         return Drawn("Database away", components.notice("The database does not answer", text))
     except Exception:
         _log.exception("the page %s cannot be drawn", path)
         text = "This is a fault of the dashboard. Its log says more."
         return Drawn("Error", components.notice("This page could not be drawn", text))
-
-
-def _page(
-    connection: Connection, path: str | None, days: int, named: int | None, now: datetime
-) -> Drawn:
-    label = address.label_of(path)
-    if label is not None:
-        found = gather.one_class(connection, label, days=days, now=now)
-        if found is None:
-            return _no_class(label)
-        return Drawn(label, one_class.draw(found, days=days, named=named))
-    if path in {None, "", address.OVERVIEW}:
-        seen = gather.overview(connection, days=days, now=now)
-        return Drawn("Overview", overview.draw(seen, days=days, named=named))
-    return Drawn("Nothing here", components.notice("There is no such page", "Go to the overview."))
-
-
-def _training(connection: Connection, search: str | None, now: datetime) -> Drawn:
-    facts = training_facts.gather(connection, address.training_view(search), now=now)
-    return Drawn("Training", training.draw(facts))
-
-
-def _no_class(label: str) -> Drawn:
-    text = "No version that has been examined knows it. The overview lists every class."
-    return Drawn("No such class", components.notice(f"There is no class {label!r}", text))
 
 
 def _digest(path: str | None, drawn: Drawn) -> str:

@@ -1,4 +1,4 @@
-"""The addresses that are no pages: whether the process lives, pictures of the pool, and tables."""
+"""The addresses that are no pages: whether the process lives, and pictures of the pool."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import io
 import logging
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 from PIL import Image
 
 from core.errors import CatalogError, InvalidImageError, NotFoundError, StoreError
 from core.images.decode import decode
 from core.images.source import read_bytes
-from core.store import images, trial_lines
+from core.store import images
 from core.store.database import transaction
-from dashboard.address import TRIALS_CSV
-from dashboard.trial_table import as_csv
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,13 +24,12 @@ LONGEST_SIDE = 512
 
 _QUALITY = 85
 _KEEP_S = 3600
-_ALL = 1_000_000
 
 _log = logging.getLogger(__name__)
 
 
 def blueprint(engine: Engine) -> Blueprint:
-    """Return the routes `/healthz`, `/images/<id>` and `/training/trials.csv?search=<name>`."""
+    """Return the routes `/healthz` and `/images/<id>`."""
     routes = Blueprint("weakspot", __name__)
 
     @routes.get("/healthz")
@@ -50,34 +47,7 @@ def blueprint(engine: Engine) -> Blueprint:
             _log.warning("image %d cannot be looked up: %s", image, error)
             return jsonify({"status": "away", "detail": "the database does not answer"}), 503
 
-    @routes.get(TRIALS_CSV)
-    def trials() -> tuple[Response, int] | Response:
-        try:
-            return _trials(engine, request.args.get("search", ""))
-        except NotFoundError as error:
-            return jsonify({"status": "gone", "detail": str(error)}), 404
-        except StoreError as error:
-            _log.warning("the trials cannot be read: %s", error)
-            return jsonify({"status": "away", "detail": "the trials cannot be read"}), 503
-
     return routes
-
-
-def _trials(engine: Engine, name: str) -> Response:
-    """Return every trial of a search as CSV.
-
-    Raises:
-        NotFoundError: There is no search of that name.
-        StoreError: Postgres is away.
-    """
-    with transaction(engine) as connection:
-        known = trial_lines.names(connection)
-        found = trial_lines.search(connection, name, _ALL) if known else None
-    if found is None:
-        raise NotFoundError("there is no search of that name")
-    response = Response(as_csv(found), mimetype="text/csv")
-    response.headers["Content-Disposition"] = "attachment; filename=trials.csv"
-    return response
 
 
 def _pixels(engine: Engine, image: int) -> NDArray[np.uint8]:

@@ -18,7 +18,8 @@ from core.store.model_days import ModelDay
 from core.store.registry import Move, Version
 from core.store.standing import Standing
 from core.store.validations import Validation
-from dashboard.facts import Answers, ClassReading, Events, OneClass, Overview, Range
+from dashboard.pages.health.facts import Answers, ClassReading, Events, OneClass, Overview
+from dashboard.parts.days import Range
 
 LAST = date(2026, 3, 14)
 NOW = datetime(2026, 3, 15, 6, tzinfo=UTC)

@@ -14,16 +14,16 @@ from plotly.utils import PlotlyJSONEncoder
 from sqlalchemy import Connection, Engine
 
 from core.clock import FixedClock, day_bounds
-from core.settings import DashboardSettings
 from core.store import alerts
 from core.store.database import transaction
-from dashboard import gather
 from dashboard.app import create_app, draw
-from dashboard.facts import OneClass, Overview
+from dashboard.door.caller import OWNER
+from dashboard.page import House
+from dashboard.pages.health import gather
+from dashboard.pages.health.facts import OneClass, Overview
 from tests.pool import day
 
 NOON = day_bounds(day(1))[0] + timedelta(hours=12)
-_SETTINGS = DashboardSettings(_env_file=None)  # pyright: ignore[reportCallIssue]
 
 
 @dataclass
@@ -33,6 +33,11 @@ class Told:
     engine: Engine
     home: Path
     now: FixedClock
+
+    @property
+    def house(self) -> House:
+        """What the dashboard is told of it."""
+        return House(self.engine, self.now, self.home)
 
     def overview(self, days: int = 30) -> Overview:
         """Gather the overview."""
@@ -46,12 +51,12 @@ class Told:
 
     def page(self, path: str, search: str = "") -> str:
         """Draw a page, and return it as the JSON that is sent."""
-        drawn = draw(self.engine, path, search, settings=_SETTINGS, now=self.now.now())
+        drawn = draw(self.house, path, search, caller=OWNER, now=self.now.now())
         return json.dumps(drawn.content, cls=PlotlyJSONEncoder, ensure_ascii=False)
 
     def client(self) -> FlaskClient:
         """Return a client of the dashboard's server."""
-        return create_app(self.engine, _SETTINGS, clock=self.now).server.test_client()
+        return create_app(self.house).server.test_client()
 
 
 def notice(connection: Connection, cause: str) -> None:

@@ -42,6 +42,15 @@
     return isOurs ? path : window.dash_clientside.no_update;
   }
 
+  // A button that asks first does nothing when the answer is no.
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest && event.target.closest("button[data-confirm]");
+    if (button && !window.confirm(button.dataset.confirm)) {
+      event.stopImmediatePropagation();
+      event.preventDefault();
+    }
+  }, true);
+
   // When the server stays silent, the page says so instead of looking fresh.
   function mark() {
     var stale = document.getElementById("stale");

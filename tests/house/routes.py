@@ -1,11 +1,14 @@
 """Which paths the two web programs answer; asked of the programs, not of a list."""
 
+from pathlib import Path
+
 from dash import Dash
 from sqlalchemy import Engine, create_engine
 
 from core.clock import SystemClock
-from core.settings import DashboardSettings, ServiceSettings
+from core.settings import ServiceSettings
 from dashboard.app import create_app as create_dashboard
+from dashboard.page import House
 from service.app import create_app as create_service
 
 
@@ -17,7 +20,7 @@ def service_paths() -> set[str]:
 
 def dashboard_paths() -> set[str]:
     """Return the paths the dashboard's server answers."""
-    app: Dash = create_dashboard(_nowhere(), DashboardSettings(), clock=SystemClock())
+    app: Dash = create_dashboard(House(_nowhere(), SystemClock(), Path()))
     return {rule.rule for rule in app.server.url_map.iter_rules()}
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from core.store import class_days, flags, standing, validations
 from core.store.database import transaction
 from core.store.flags import NewFlag
-from dashboard import gather
+from dashboard.pages.health import gather
 from monitor.health import health
 from tests import story
 from tests.pool import day, night_after
@@ -280,6 +280,7 @@ def _ask(client: FlaskClient, *, shown: str | None) -> dict[str, dict[str, objec
             {"id": "address", "property": "pathname", "value": "/"},
             {"id": "address", "property": "search", "value": ""},
             {"id": "tick", "property": "n_intervals", "value": 1},
+            {"id": "acted", "property": "data", "value": None},
         ],
         "state": [{"id": "shown", "property": "data", "value": shown}],
         "changedPropIds": ["tick.n_intervals"],

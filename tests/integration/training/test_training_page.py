@@ -15,14 +15,15 @@ from plotly.utils import PlotlyJSONEncoder
 from sqlalchemy import Engine
 
 from core.clock import FixedClock
-from core.settings import DashboardSettings
 from core.store import job_lines, jobs, trial_lines
 from core.store.database import transaction
 from core.store.job_lines import JobLine
-from dashboard import training_facts
-from dashboard.address import TrainingView
 from dashboard.app import create_app, draw
-from dashboard.training_facts import Training
+from dashboard.door.caller import OWNER
+from dashboard.page import House
+from dashboard.pages.training import facts as training_facts
+from dashboard.pages.training.facts import Training
+from dashboard.pages.training.view import TrainingView
 from tests import searches
 from tests.board import HOSTILE
 from tests.jobs import LEASE_S, NOW, ask, ask_group, at, cancel, claimed, clear
@@ -30,7 +31,6 @@ from tests.pool import register
 
 pytest.importorskip("optuna")
 
-SETTINGS = DashboardSettings(_env_file=None)  # pyright: ignore[reportCallIssue]
 PASSES = [
     {"number": 1, "epochs": 4, "train_loss": 1.2, "val_loss": 1.1, "val_accuracy": 0.5},
     {"number": 2, "epochs": 4, "train_loss": 0.7, "val_loss": None, "val_accuracy": 0.75},
@@ -58,9 +58,14 @@ def gather(engine: Engine, now: float = 20, **view: Any) -> Training:
         return training_facts.gather(connection, TrainingView(**view), now=at(now))
 
 
+def house(engine: Engine) -> House:
+    """What the dashboard is told of it."""
+    return House(engine, FixedClock(NOW), Path())
+
+
 def page(engine: Engine, search: str = "", now: float = 20) -> str:
     """Draw the page, and return it as the JSON that is sent."""
-    drawn = draw(engine, "/training", search, settings=SETTINGS, now=at(now))
+    drawn = draw(house(engine), "/training", search, caller=OWNER, now=at(now))
     return json.dumps(drawn.content, cls=PlotlyJSONEncoder, ensure_ascii=False)
 
 
@@ -273,7 +278,7 @@ class TestCsv:
         """A name or an error that a spreadsheet program would carry out."""
         with transaction(kept) as connection:
             connection.execute(_ARMED, {"value": json.dumps("=HYPERLINK(1)")})
-        client = create_app(kept, SETTINGS, clock=FixedClock(NOW)).server.test_client()
+        client = create_app(house(kept)).server.test_client()
 
         answer = client.get("/training/trials.csv?search=rates")
         rows = list(csv.DictReader(io.StringIO(answer.text)))
@@ -286,7 +291,7 @@ class TestCsv:
     @pytest.mark.parametrize("search", ["", "?search=", "?search=gone", f"?search={HOSTILE}"])
     def test_of_no_search_is_404(self, kept: Engine, search: str):
         """And never somebody else's."""
-        client = create_app(kept, SETTINGS, clock=FixedClock(NOW)).server.test_client()
+        client = create_app(house(kept)).server.test_client()
 
         assert client.get(f"/training/trials.csv{search}").status_code == 404
 

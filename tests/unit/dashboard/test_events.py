@@ -2,8 +2,8 @@
 
 from core.store.registry import Move
 from core.store.runs import Run
-from dashboard.events import listed
-from dashboard.verdict import plain
+from dashboard.pages.health.events import listed
+from dashboard.parts.saying import plain
 from tests.board import flag, happened, job, moment, notice
 
 

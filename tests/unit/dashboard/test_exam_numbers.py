@@ -4,7 +4,7 @@ import json
 
 from plotly.utils import PlotlyJSONEncoder
 
-from dashboard import exam_numbers
+from dashboard.parts import exam_numbers
 from tests.board import job
 from tests.story import LABELS, WEAK, verdict_of_the_gate
 

@@ -9,8 +9,8 @@ import pytest
 
 from core.stats.proportions import confidence_sequence
 from core.store.registry import Move
-from dashboard import figures
-from dashboard.drawing import BLUE, ORANGE, log_axis
+from dashboard.pages.health import figures
+from dashboard.parts.drawing import BLUE, ORANGE, log_axis
 from tests.board import (
     HOSTILE,
     class_day,

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import pytest
 
 from core.store.registry import Move
-from dashboard.matrix import ACCURACY_COLOURS, matrix
+from dashboard.pages.health.matrix import ACCURACY_COLOURS, matrix
 from tests.board import HOSTILE, class_day, flag, happened, job, moment, overview_of, reading
 
 

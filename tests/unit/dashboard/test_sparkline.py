@@ -3,7 +3,7 @@
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from dashboard.sparkline import HEIGHT, sparkline
+from dashboard.parts.sparkline import HEIGHT, sparkline
 from tests.board import HOSTILE, SPAN, class_day
 
 

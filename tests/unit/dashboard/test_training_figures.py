@@ -10,11 +10,11 @@ import pytest
 
 from core.store.trial_lines import Search, TrialLine
 from core.store.trials import State
-from dashboard import training_figures
-from dashboard.drawing import BLUE, GREY, ORANGE
-from dashboard.parallel import MOST_LINES, MOST_ROWS, parallel, rows
-from dashboard.training_figures import thinned
-from dashboard.trial_table import as_csv, ordered
+from dashboard.pages.training import figures as training_figures
+from dashboard.pages.training.figures import thinned
+from dashboard.pages.training.parallel import MOST_LINES, MOST_ROWS, parallel, rows
+from dashboard.pages.training.trial_table import as_csv, ordered
+from dashboard.parts.drawing import BLUE, GREY, ORANGE
 from tests.board import HOSTILE
 
 SPACE: dict[str, Any] = {

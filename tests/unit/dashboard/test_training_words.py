@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from core.store.job_lines import JobLine
-from dashboard import training_words
-from dashboard.address import TrainingView
-from dashboard.training_facts import Training
-from dashboard.verdict import plain
+from dashboard.pages.training import words as training_words
+from dashboard.pages.training.facts import Training
+from dashboard.pages.training.view import TrainingView
+from dashboard.parts.saying import plain
 from tests.board import NOW, moment
 
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from dashboard import verdict
-from dashboard.verdict import Mention, plain
+from dashboard.pages.health import verdict
+from dashboard.parts.saying import Mention, plain
 from tests.board import (
     alert,
     class_day,

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from dashboard.wording import (
+from dashboard.parts.wording import (
     count,
     day_text,
     evidence_text,

@@ -7,7 +7,7 @@ Nothing is judged here and nothing invented: every figure on the dashboard is on
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,29 +23,7 @@ if TYPE_CHECKING:
     from core.store.runs import Run
     from core.store.standing import Standing
     from core.store.validations import Validation, WrongImage
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """The days looked at, both ends included."""
-
-    first: date
-    last: date
-
-    @property
-    def days(self) -> list[date]:
-        """Every day of it, in order."""
-        length = (self.last - self.first).days + 1
-        return [self.first + timedelta(days=i) for i in range(length)]
-
-    def holds(self, moment: date | datetime) -> bool:
-        """Say whether a day, or the UTC day of a moment, lies in it."""
-        day = moment.date() if isinstance(moment, datetime) else moment
-        return self.first <= day <= self.last
-
-    def touches(self, flag: Flag) -> bool:
-        """Say whether a flag was up on one of its days."""
-        return flag.since <= self.last and (flag.closed_on is None or flag.closed_on >= self.first)
+    from dashboard.parts.days import Range
 
 
 @dataclass(frozen=True, slots=True)

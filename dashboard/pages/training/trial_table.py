@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from core.catalog.spreadsheet import neutralise, write_rows
-from dashboard.training_words import state_word
+from dashboard.pages.training.words import state_word
 
 if TYPE_CHECKING:
     from core.store.trial_lines import Search, TrialLine

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from dashboard.address import OVERVIEW, RANGES, TRAINING, class_address
-from dashboard.verdict import Mention
+from dashboard.address import OVERVIEW, RANGES, class_address
+from dashboard.parts.saying import Mention
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dashboard.drawing import Figure
-    from dashboard.verdict import Phrase, Tone, Verdict
+    from dashboard.parts.drawing import Figure
+    from dashboard.parts.saying import Phrase, Tone, Verdict
 
 Component = Any
 Children = Any
@@ -44,10 +44,11 @@ _TONE_ICONS: dict[Tone, str] = {"bad": "warning", "watch": "eye", "good": "check
 _CHART: Any = {"displayModeBar": False, "responsive": True, "showTips": False, "doubleClick": False}
 
 
-def shell(*, patience_s: int) -> Component:
+def shell(pages: Sequence[tuple[str, str]], *, patience_s: int) -> Component:
     """Return what surrounds every page: the header, and the place the page is shown in.
 
     Args:
+        pages: The names and paths of the navigation.
         patience_s: After so long without news the page says that it is stale.
     """
     header = dmc.AppShellHeader(
@@ -60,10 +61,7 @@ def shell(*, patience_s: int) -> Component:
                     id="home",
                 ),
                 html.Nav(
-                    [
-                        dcc.Link("Overview", href=OVERVIEW, className="nav-link"),
-                        dcc.Link("Training", href=TRAINING, className="nav-link"),
-                    ],
+                    [dcc.Link(name, href=path, className="nav-link") for name, path in pages],
                     **attributes({"aria-label": "Pages"}),
                 ),
                 html.Span(className="grow"),
@@ -91,9 +89,13 @@ def shell(*, patience_s: int) -> Component:
         role="status",
         **attributes({"data-patience": str(patience_s)}),
     )
+    said = html.Div(id="said", className="said", role="status")
     page = html.Div(loading(), id="page", className="page")
     return dmc.AppShell(
-        [header, dmc.AppShellMain([stale, page])], header={"height": 52}, padding=0, id="shell"
+        [header, dmc.AppShellMain([stale, said, page])],
+        header={"height": 52},
+        padding=0,
+        id="shell",
     )
 
 

@@ -13,11 +13,11 @@ import math
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from dashboard.wording import count, day_text, percent, power_text, shortened
+from dashboard.parts.wording import count, day_text, percent, power_text, shortened
 
 if TYPE_CHECKING:
     from core.store.class_days import ClassDay
-    from dashboard.facts import Range
+    from dashboard.parts.days import Range
 
 Figure = dict[str, Any]
 

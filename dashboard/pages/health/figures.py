@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from core.stats.proportions import confidence_sequence
-from dashboard.drawing import (
+from dashboard.parts.drawing import (
     BLUE,
     GREY,
     LEAST_EVIDENCE,
@@ -22,14 +22,14 @@ from dashboard.drawing import (
     log_axis,
     tick,
 )
-from dashboard.wording import day_text, evidence_text, percent
+from dashboard.parts.wording import day_text, evidence_text, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from core.store.class_days import ClassDay
     from core.store.class_state import ClassState
-    from dashboard.facts import OneClass
+    from dashboard.pages.health.facts import OneClass
 
 _MOST_CONFUSIONS = 8
 

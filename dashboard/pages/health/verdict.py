@@ -1,54 +1,25 @@
-"""The verdict in words: what somebody who has five seconds should read.
-
-Class names stand in the sentences as `Mention`, so that the page can link them; everything else
-is plain text. No word here is HTML.
-"""
+"""The verdict in words: what somebody who has five seconds should read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from core.stats.evidence import RECOVERY_THRESHOLD
-from dashboard.wording import count, day_text, evidence_text, percent
+from dashboard.parts.saying import Mention, Phrase, Tone, Verdict
+from dashboard.parts.wording import count, day_text, evidence_text, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
     from core.store.alerts import Alert
-    from dashboard.facts import ClassReading, OneClass, Overview
-
-Tone = Literal["bad", "watch", "good", "none"]
+    from dashboard.pages.health.facts import ClassReading, OneClass, Overview
 
 _MOST_NAMED = 3
 # The day before is examined in the night: from the second morning without an exam on, it is late.
 _LATE_AFTER = timedelta(days=2)
-
-
-@dataclass(frozen=True, slots=True)
-class Mention:
-    """A class that is named in a sentence."""
-
-    label: str
-
-
-Phrase = list[str | Mention]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A sentence, how serious it is, and what else should be known."""
-
-    tone: Tone
-    sentence: Phrase
-    notes: list[str]
-
-
-def plain(phrase: Phrase) -> str:
-    """Return a phrase as plain text."""
-    return "".join(part.label if isinstance(part, Mention) else part for part in phrase)
 
 
 def of_overview(facts: Overview) -> Verdict:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dashboard.address import class_address
-from dashboard.drawing import (
+from dashboard.pages.health.events import listed
+from dashboard.parts.drawing import (
     BLUE,
     GREY,
     ORANGE,
@@ -16,14 +17,14 @@ from dashboard.drawing import (
     layout,
     tick,
 )
-from dashboard.events import listed
-from dashboard.verdict import plain
-from dashboard.wording import day_text
+from dashboard.parts.saying import plain
+from dashboard.parts.wording import day_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dashboard.facts import ClassReading, Events, Overview, Range
+    from dashboard.pages.health.facts import ClassReading, Events, Overview
+    from dashboard.parts.days import Range
 
 # Blue is right, orange is wrong: told apart by every kind of colour vision, in print, and by
 # lightness alone. The turn lies where a class of a good model would be weak.

@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING
 
 from dash import html
 
-from dashboard import components as parts
-from dashboard import verdict
-from dashboard.address import RANGES, overview_address
-from dashboard.events import listed
-from dashboard.gather import MOST_SHOWN
-from dashboard.matrix import matrix
-from dashboard.sparkline import HEIGHT, WIDTH, sparkline
-from dashboard.wording import count, day_text, evidence_text, moment_text, percent
+from dashboard.address import OVERVIEW, RANGES, overview_address
+from dashboard.page import Drawn, Page
+from dashboard.pages.health import gather, verdict
+from dashboard.pages.health.events import listed
+from dashboard.pages.health.gather import MOST_SHOWN
+from dashboard.pages.health.matrix import matrix
+from dashboard.parts import components as parts
+from dashboard.parts.sparkline import HEIGHT, WIDTH, sparkline
+from dashboard.parts.wording import count, day_text, evidence_text, moment_text, percent
 
 if TYPE_CHECKING:
-    from dashboard.components import Component
-    from dashboard.events import Event
-    from dashboard.facts import ClassReading, Overview
+    from dashboard.page import Look
+    from dashboard.pages.health.events import Event
+    from dashboard.pages.health.facts import ClassReading, Overview
+    from dashboard.parts.components import Component
 
 _MOST_EVENTS = 12
 _SIGNS = {
@@ -31,7 +33,7 @@ _SIGNS = {
 
 
 def draw(facts: Overview, *, days: int, named: int | None) -> Component:
-    """Return the page.
+    """Return the page's content.
 
     Args:
         facts: What it is drawn from.
@@ -230,3 +232,11 @@ def _event(event: Event, facts: Overview, named: int | None) -> Component:
             ),
         ]
     )
+
+
+def _draw(look: Look) -> Drawn:
+    seen = gather.overview(look.connection, days=look.days, now=look.now)
+    return Drawn("Overview", draw(seen, days=look.days, named=look.named))
+
+
+PAGE = Page(takes=OVERVIEW.__eq__, draw=_draw, name="Overview", path=OVERVIEW)

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from dashboard import components as parts
-from dashboard import training_figures, trial_table
-from dashboard.address import ORDERS, trials_address
-from dashboard.parallel import MOST_LINES, parallel
-from dashboard.training_words import duration, state_word, value_text
-from dashboard.wording import count, shortened
+from dashboard.pages.training import figures as training_figures
+from dashboard.pages.training import trial_table
+from dashboard.pages.training.parallel import MOST_LINES, parallel
+from dashboard.pages.training.view import ORDERS, trials_address
+from dashboard.pages.training.words import duration, state_word, value_text
+from dashboard.parts import components as parts
+from dashboard.parts.wording import count, shortened
 
 if TYPE_CHECKING:
     from core.store.trial_lines import Search, TrialLine
-    from dashboard.components import Component
-    from dashboard.training_facts import Searches, Training
+    from dashboard.pages.training.facts import Searches, Training
+    from dashboard.parts.components import Component
 
 _LONGEST_NAME = 80
 _HOW = "weakspot tune --space space.yaml tries options of a run."

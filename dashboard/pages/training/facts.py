@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from core.store.job_lines import JobCourse, JobLine
     from core.store.trial_lines import Search
     from core.store.version_lines import VersionLine
-    from dashboard.address import TrainingView
+    from dashboard.pages.training.view import TrainingView
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dash import html
 
-from dashboard.wording import points
+from dashboard.parts.wording import points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

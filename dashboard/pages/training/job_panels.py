@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from dash import dcc, html
 
-from dashboard import components as parts
-from dashboard import training_figures, training_words
-from dashboard.wording import count, moment_text, percent
+from dashboard.pages.training import figures as training_figures
+from dashboard.pages.training import words as training_words
+from dashboard.parts import components as parts
+from dashboard.parts.wording import count, moment_text, percent
 
 if TYPE_CHECKING:
     from core.store.job_lines import JobCourse, JobLine
     from core.store.version_lines import VersionLine
-    from dashboard.components import Children, Component
-    from dashboard.training_facts import Training
+    from dashboard.pages.training.facts import Training
+    from dashboard.parts.components import Children, Component
 
 _PASSES_HINT = (
     "Above, the share of the validation images named rightly, its best pass marked; below, the "

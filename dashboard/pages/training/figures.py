@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dashboard.drawing import BLUE, GREY, ORANGE, Figure, escaped, layout
-from dashboard.training_words import state_word, value_text
-from dashboard.wording import percent, shortened
+from dashboard.pages.training.words import state_word, value_text
+from dashboard.parts.drawing import BLUE, GREY, ORANGE, Figure, escaped, layout
+from dashboard.parts.wording import percent, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,10 +11,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dashboard.drawing import BLUE, GREY, ORANGE, Figure, escaped, layout
-from dashboard.training_figures import hover, thinned
-from dashboard.training_words import value_text
-from dashboard.wording import shortened
+from dashboard.pages.training.figures import hover, thinned
+from dashboard.pages.training.words import value_text
+from dashboard.parts.drawing import BLUE, GREY, ORANGE, Figure, escaped, layout
+from dashboard.parts.wording import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dashboard.verdict import Mention, Phrase, Verdict
-from dashboard.wording import count, moment_text, percent, shortened
+from dashboard.parts.saying import Mention, Phrase, Verdict
+from dashboard.parts.wording import count, moment_text, percent, shortened
 
 if TYPE_CHECKING:
     from core.store.job_lines import JobLine
-    from dashboard.training_facts import Training
+    from dashboard.pages.training.facts import Training
 
 _LONGEST_VALUE = 60
 _ENDINGS = {

@@ -24,7 +24,8 @@ from core.store import (
     validations,
 )
 from core.store.class_days import Tally
-from dashboard.facts import Answers, ClassReading, Events, OneClass, Overview, Range
+from dashboard.pages.health.facts import Answers, ClassReading, Events, OneClass, Overview
+from dashboard.parts.days import Range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

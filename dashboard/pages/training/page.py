@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 from dash import html
 
-from dashboard import components as parts
-from dashboard import job_panels, search_panels, training_words
+from dashboard.page import Drawn, Page
+from dashboard.pages.training import facts as training_facts
+from dashboard.pages.training import job_panels, routes, search_panels, view
+from dashboard.pages.training import words as training_words
+from dashboard.parts import components as parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dashboard.components import Component
-    from dashboard.training_facts import Training
+    from dashboard.page import Look
+    from dashboard.pages.training.facts import Training
+    from dashboard.parts.components import Component
 
 _log = logging.getLogger(__name__)
 
@@ -58,3 +62,13 @@ def _guarded(title: str, drawn: Callable[[], Component]) -> Component:
         _log.exception("the panel %r cannot be drawn", title)
         text = "This panel could not be drawn. The dashboard's log says more."
         return parts.panel(title, parts.empty(text))
+
+
+def _draw(look: Look) -> Drawn:
+    facts = training_facts.gather(look.connection, view.training_view(look.search), now=look.now)
+    return Drawn("Training", draw(facts))
+
+
+PAGE = Page(
+    takes=view.PATH.__eq__, draw=_draw, name="Training", path=view.PATH, routes=routes.blueprint
+)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal
 
-from dashboard.verdict import Mention, Phrase
+from dashboard.parts.saying import Mention, Phrase
 
 if TYPE_CHECKING:
     from core.store.alerts import Alert
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from core.store.jobs import Job
     from core.store.registry import Move
     from core.store.runs import Run
-    from dashboard.facts import Events
+    from dashboard.pages.health.facts import Events
 
 Kind = Literal["deployment", "alert", "recovery", "retraining", "failure"]
 

@@ -6,23 +6,32 @@ from typing import TYPE_CHECKING
 
 from dash import dcc, html
 
-from dashboard import components as parts
-from dashboard import exam_numbers, figures, verdict
-from dashboard.address import RANGES, class_address, image_address, overview_address
-from dashboard.events import ending
-from dashboard.wording import day_text, moment_text, percent
+from dashboard.address import (
+    RANGES,
+    class_address,
+    image_address,
+    label_of,
+    overview_address,
+)
+from dashboard.page import Drawn, Page
+from dashboard.pages.health import figures, gather, verdict
+from dashboard.pages.health.events import ending
+from dashboard.parts import components as parts
+from dashboard.parts import exam_numbers
+from dashboard.parts.wording import day_text, moment_text, percent
 
 if TYPE_CHECKING:
     from core.store.alerts import Alert
     from core.store.flags import Flag
     from core.store.jobs import Job
     from core.store.validations import WrongImage
-    from dashboard.components import Component
-    from dashboard.facts import OneClass
+    from dashboard.page import Look
+    from dashboard.pages.health.facts import OneClass
+    from dashboard.parts.components import Component
 
 
 def draw(facts: OneClass, *, days: int, named: int | None) -> Component:
-    """Return the page.
+    """Return the page's content.
 
     Args:
         facts: What it is drawn from.
@@ -198,3 +207,15 @@ def _retraining(job: Job, facts: OneClass) -> Component:
         ],
         className="record",
     )
+
+
+def _draw(look: Look) -> Drawn:
+    label = label_of(look.path) or ""
+    found = gather.one_class(look.connection, label, days=look.days, now=look.now)
+    if found is None:
+        text = "No version that has been examined knows it. The overview lists every class."
+        return Drawn("No such class", parts.notice(f"There is no class {label!r}", text))
+    return Drawn(label, draw(found, days=look.days, named=look.named))
+
+
+PAGE = Page(takes=lambda path: label_of(path) is not None, draw=_draw)

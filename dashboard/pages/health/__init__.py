@@ -1,0 +1,1 @@
+"""How the classes do: all of them, and one."""
