@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.escaping import one_line
-from core.store import alert_rules, outbox
+from core.store import alert_rules, alerts, outbox
 from core.store.outbox import NewDelivery
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from core.store.alert_policy import AlertRules, Channel
+    from core.store.alert_states import Deed
     from core.store.alerts import Alert
 
 Change = Literal["opened", "worsened", "retrained", "resolved"]
@@ -96,6 +97,34 @@ def tell(connection: Connection, news: Sequence[News], *, now: datetime) -> int:
                 ),
             )
     return told
+
+
+def move(
+    connection: Connection,
+    alert: int,
+    deed: Deed,
+    *,
+    by: str,
+    now: datetime,
+    until: datetime | None = None,
+) -> Alert:
+    """Do something with an alert as a person wants it, and return it as it is then.
+
+    That it is resolved is news to those who were told of it. What is refused, and how, is that of
+    core.store.alerts.move.
+
+    Args:
+        connection: Where it is.
+        alert: Its number.
+        deed: What is done.
+        by: Who does it.
+        now: The present moment.
+        until: When a snoozed alert wakes; only to snooze.
+    """
+    moved = alerts.move(connection, alert, deed, by=by, now=now, until=until)
+    if moved.state == "resolved":
+        tell(connection, [News("resolved", moved)], now=now)
+    return moved
 
 
 def compose(news: Sequence[News], *, now: datetime) -> dict[str, Any]:

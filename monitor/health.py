@@ -9,21 +9,22 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
+from core.judging import rules
 from core.stats.proportions import jeffreys
 from core.store import class_days, model_days, registry, standing, validations
 from monitor import lacking
 from monitor.forecast import expected, outlook, quotas
 from monitor.forecast.foresight import Wish
-from monitor.judgement import rules, shadow, standards
+from monitor.judgement import shadow, standards
 from monitor.page import MonitorOptions
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from core.judging.rules import Levels
     from core.store.class_days import ClassDay
     from core.store.registry import Version
     from core.store.standing import ClassStanding
-    from monitor.judgement.rules import Levels
 
 
 # A version that was never examined has no counts up to any day, and may be asked any image.

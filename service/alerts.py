@@ -16,7 +16,6 @@ from core.store import alerts, outbox
 from core.store.alert_states import Deed, State
 from core.store.alerts import Kind
 from core.store.database import transaction
-from core.telling import News
 from service import cursors
 from service.door.auth import needs, signature_of
 from service.problems import responses
@@ -172,9 +171,7 @@ def _move(
     by, now = signature_of(request), rooms.clock.now()
     rooms.require_store()
     with transaction(rooms.engine) as connection:
-        moved = alerts.move(
+        moved = telling.move(
             connection, alert, deed, by=by, now=now, until=now + sleep if sleep else None
         )
-        if moved.state == "resolved":
-            telling.tell(connection, [News("resolved", moved)], now=now)
     return ShownAlert.model_validate(moved)

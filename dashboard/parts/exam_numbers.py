@@ -22,8 +22,14 @@ Component = Any
 _MOST_OTHERS = 4
 
 
-def table(job: Job, label: str) -> Component:
-    """Return what the gate said of a retraining, `label` first; None before there is anything."""
+def table(job: Job, label: str, most_others: int = _MOST_OTHERS) -> Component:
+    """Return what the gate said of a retraining; None before there is anything.
+
+    Args:
+        job: The retraining.
+        label: The class that comes first.
+        most_others: So many other classes follow at most, those that lost most first.
+    """
     result = job.result or {}
     if "error" in result:
         return html.P(f"It failed: {result['error']}", className="body")
@@ -31,7 +37,7 @@ def table(job: Job, label: str) -> Component:
     if not gate:
         return None
     reasons = [html.Li(str(reason)) for reason in gate.get("reasons", [])]
-    rows = [_row(each) for each in _chosen(gate, label)]
+    rows = [_row(each) for each in _chosen(gate, label, most_others)]
     return html.Div(
         [
             html.Ul(reasons, className="reasons") if reasons else None,
@@ -41,13 +47,13 @@ def table(job: Job, label: str) -> Component:
     )
 
 
-def _chosen(gate: Mapping[str, Any], label: str) -> list[Mapping[str, Any]]:
+def _chosen(gate: Mapping[str, Any], label: str, most_others: int) -> list[Mapping[str, Any]]:
     """Return the class itself, the other classes that lost most, and all images together."""
     classes = [each for each in gate.get("classes", []) if each.get("n")]
     own = [each for each in classes if each.get("label") == label]
     others = [each for each in classes if each.get("label") != label]
     others.sort(key=lambda each: each.get("difference") or 0.0)
-    return [*own, *others[:_MOST_OTHERS], *filter(None, [gate.get("overall")])]
+    return [*own, *others[:most_others], *filter(None, [gate.get("overall")])]
 
 
 def _row(each: Mapping[str, Any]) -> Component:

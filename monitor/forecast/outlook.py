@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.judging.likeness import in_groups
 from core.stats.day_bet import Answers, bet
 from core.stats.evidence import empty_log_m
 from core.stats.how_soon import DROPS
@@ -20,7 +21,6 @@ from core.stats.proportions import posterior_means
 from core.stats.weak_list import FALSE_SHARE, epoch_of, weak_list
 from core.store import class_days, model_days
 from monitor.forecast.foresight import Given, Wish, days_until_noticed, finite, labels_wished, told
-from monitor.judgement.likeness import in_groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sqlalchemy import Connection
 
+    from core.judging.rules import Levels
     from core.store.registry import Version
-    from monitor.judgement.rules import Levels
 
 # The labelling rate is the mean over this many days.
 RATE_DAYS = 28

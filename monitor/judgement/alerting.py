@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from core import telling
 from core.escaping import one_line
+from core.judging.rules import CERTAIN_REFERENCE
 from core.stats.proportions import jeffreys
 from core.store import alerts, class_days, class_state, validations, worsening
 from core.store.alerts import NewAlert
 from core.store.told import Told
 from core.telling import News
 from monitor.diagnosis import diagnosis
-from monitor.judgement.rules import CERTAIN_REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from core.judging.rules import Levels
     from core.store.alerts import Alert
     from core.store.class_days import ClassDay
     from core.store.flags import Flag
     from core.store.validations import WrongImage
     from monitor.diagnosis.findings import Diagnosis
     from monitor.judgement.flagging import Decisions
-    from monitor.judgement.rules import Levels
     from monitor.judgement.standards import Judged
 
 SHOWN_IMAGES = 5

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from core.judging.rules import change_day
 from core.store import audit, class_days, class_state, flags, validations
 from core.store.flags import Flag, NewFlag
-from monitor.judgement.rules import change_day
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from monitor.judgement.rules import Levels, Verdict
+    from core.judging.rules import Levels, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def decide(
     Args:
         connection: Where the flags are.
         version: The version the verdicts are about.
-        verdicts: Of consecutive examined days, as `monitor.judgement.rules.replay` gives them.
+        verdicts: Of consecutive examined days, as `core.judging.rules.replay` gives them.
         held_to: What the classes are held to.
         now: The present moment.
         on_days: What they were held to on days on which it was something else.

@@ -3,7 +3,7 @@
 For every class of the version there is a second one, simulated: each day it gets as many images as
 the real one had, in groups of the same sizes, and each of them is answered right with exactly the
 accuracy the class is held to; images of a group are as alike as the real ones are by the estimate.
-These go through the same code as the real ones (monitor.judgement.rules.next_day). Whatever alarm
+These go through the same code as the real ones (core.judging.rules.next_day). Whatever alarm
 they raise is false, so their rate is what the alarm budget promised, measured. The draws are seeded
 by version and day: a replay gives the same bits, on the same NumPy.
 """
@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.judging import rules
+from core.judging.likeness import in_groups
+from core.judging.rules import Memory
 from core.stats.day_bet import Answers
 from core.stats.rates import poisson_interval
 from core.store import class_days, model_days, shadow_days
 from core.store.shadow_days import ShadowDay
-from monitor.judgement import rules
-from monitor.judgement.likeness import in_groups
-from monitor.judgement.rules import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sqlalchemy import Connection
 
+    from core.judging.rules import Levels
     from core.store.class_days import ClassDay
     from core.store.model_days import ModelDay
-    from monitor.judgement.rules import Levels
 
 KEPT_DAYS = 365  # days of the shadow that the realised rate is read off
 

@@ -10,28 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from core.stats.pooled import split_budget
+from core.judging import rules
+from core.judging.standard import Standard, standard
 from core.store import alert_rules
 from core.store.alert_policy import AlertRules
-from monitor.judgement import rules
-from monitor.judgement.pool import pool_of
 
 if TYPE_CHECKING:
     from datetime import date
 
     from sqlalchemy import Connection
 
+    from core.judging.rules import Levels, Verdict
     from core.store.registry import Version
-    from monitor.judgement.rules import Levels, Verdict
     from monitor.page import MonitorOptions
-
-
-@dataclass(frozen=True, slots=True)
-class Standard:
-    """What a day is judged by: the levels, and how many classes share the alarm budget."""
-
-    levels: Levels
-    watched: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +59,6 @@ def rules_on(connection: Connection, day: date | None, options: MonitorOptions) 
     """
     found = alert_rules.in_force(connection, day) if day else alert_rules.latest(connection)
     return found.rules if found else AlertRules(budget=options.alarm_budget, floor=options.floor)
-
-
-def standard(version: Version, on: AlertRules) -> Standard:
-    """Return what the classes of a version are held to by some rules.
-
-    Four fifths of the budget are shared by the classes that are watched: leaving some out makes the
-    others' alarms come earlier, at the same number of false ones. The rest is for all together.
-    """
-    known = len(version.labels)
-    watched = max(1, known - len(set(on.left_out) & set(version.labels)))
-    share = split_budget(on.budget, watched).classes
-    levels = rules.levels(version, budget=share * known / watched, floor=on.floor)
-    together = pool_of(version, budget=on.budget, left_out=on.left_out)
-    return Standard(replace(levels, pool=together), watched)
 
 
 def judge(connection: Connection, version: Version, first: date, options: MonitorOptions) -> Judged:

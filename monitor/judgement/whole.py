@@ -11,11 +11,11 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from core.escaping import one_line
+from core.judging.rules import change_day
 from core.stats.pooled import POOLED_RATIOS
 from core.store import alerts, class_days, model_days, validations
 from core.telling import News
 from monitor.judgement.changes import Changed
-from monitor.judgement.rules import change_day
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from core.judging.rules import Verdict
     from core.store.alerts import Alert
     from core.store.model_days import ModelDay
     from core.store.registry import Version
-    from monitor.judgement.rules import Verdict
 
 CAUSE = "all classes"
 _SHOWN_CLASSES = 5
@@ -52,7 +52,7 @@ def follow(
     Args:
         connection: The transaction that judges.
         version: The version judged.
-        verdicts: Of consecutive examined days, as `monitor.judgement.rules.replay` gives them.
+        verdicts: Of consecutive examined days, as `core.judging.rules.replay` gives them.
         now: The present moment.
     """
     others = validations.last_day_of_others(connection, version.version)

@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from core import addresses
 from core.errors import UsageError
 from core.store import alert_policy, alert_rules
 from core.store.alert_policy import AlertRules
 from core.store.database import transaction
-from monitor.messages import addresses
 from monitor.messages.channels import Means
 from monitor.messages.delivery import Postage
 

@@ -18,8 +18,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from core import addresses
 from core.errors import DeliveryError
-from monitor.messages import addresses, webhook
+from monitor.messages import webhook
 from monitor.messages.webhook import Post, WebhookError
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
+from core.judging import rules
+from core.judging.rules import Levels
 from core.store import audit, class_days, flags, validations
 from core.store.class_days import ClassDay
 from core.store.database import transaction
 from core.store.validations import Draw
-from monitor.judgement import flagging, rules
+from monitor.judgement import flagging
 from monitor.judgement.flagging import Decisions
-from monitor.judgement.rules import Levels
 from tests.pool import day, register
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)

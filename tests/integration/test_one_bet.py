@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine
 
+from core.judging import rules
 from core.store import (
     class_days,
     flags,
@@ -25,7 +26,7 @@ from core.store.validations import Draw, Judgement
 from monitor import validation
 from monitor.diagnosis import material
 from monitor.diagnosis.mistaken import most_mistaken_for
-from monitor.judgement import judging, rules, shadow, standards
+from monitor.judgement import judging, shadow, standards
 from monitor.page import MonitorOptions
 from tests.integration.test_alerts import DAY, NOW, examined, open_alert
 from tests.pool import day, drawn_image, register

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from core.judging import rules
 from core.store import class_days
 from core.store.alert_policy import AlertRules
 from core.store.class_days import ClassDay
 from core.store.database import transaction
 from core.store.registry import Version
 from monitor.forecast.outlook import Outlook, outlook
-from monitor.judgement import rules, standards
+from monitor.judgement import standards
 from tests.pool import day, register
 
 LABELS = ("Cat", "Dog", "Spider")

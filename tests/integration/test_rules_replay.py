@@ -9,14 +9,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from core.judging import rules
+from core.judging.rules import Levels
 from core.store import class_days, class_state, model_days, validations
 from core.store.class_days import ClassDay
 from core.store.class_state import ClassState
 from core.store.database import transaction
 from core.store.registry import Version
 from core.store.validations import Draw
-from monitor.judgement import rules
-from monitor.judgement.rules import Levels
 from tests.pool import day, register
 
 LABELS = ("Cat", "Dog", "Spider")

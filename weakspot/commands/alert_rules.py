@@ -1,22 +1,20 @@
 """`weakspot alerts rules`: what is judged and who hears of it: shown, changed, and its history."""
 
-import json
 import os
 import shlex
 import subprocess
 import sys
 import tempfile
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from sqlalchemy import Connection
 
+from core import rule_setting
 from core.errors import UsageError
 from core.settings import AlertSettings, MonitorSettings
-from core.store import alert_policy, alert_rules, images, registry
-from core.store.alert_policy import AlertRules
+from core.store import alert_rules
 from core.store.alert_rules import RulesVersion
 from core.store.database import transaction
 from weakspot import front
@@ -82,13 +80,15 @@ def edit(note: Note = "", as_json: Json = False) -> None:
     """Open the rules in $EDITOR; what is left hidden stays as it is."""
     with front.open_store() as engine, transaction(engine) as connection:
         before = _current(connection)
-    text = json.dumps(before.rules.shown(), indent=2, ensure_ascii=False)
+    text = rule_setting.written(before.rules)
     edited = _edited(text)
     if edited == text:
         raise UsageError("nothing was changed, and nothing was saved")
     with front.open_store() as engine, transaction(engine) as connection:
         # From the version that was shown: what somebody else set meanwhile is not overwritten.
-        written = _write(connection, _json(edited), before, follows=before.version, note=note)
+        written = _write(
+            connection, rule_setting.read(edited), before, follows=before.version, note=note
+        )
     _print(written, as_json=as_json)
 
 
@@ -124,37 +124,16 @@ def _write(
     follows: int | None,
     note: str,
 ) -> RulesVersion:
-    rules = alert_policy.parse(data, before=before.rules)
-    _check_classes(connection, rules)
-    _check_addresses(rules)
-    return alert_rules.write(
-        connection, rules, by=front.user(), now=front.clock().now(), note=note, follows=follows
+    return rule_setting.write(
+        connection,
+        data,
+        before,
+        networks=front.read(AlertSettings).networks,
+        by=front.user(),
+        now=front.clock().now(),
+        note=note,
+        follows=follows,
     )
-
-
-def _check_classes(connection: Connection, rules: AlertRules) -> None:
-    """Refuse classes that nobody knows: a misspelt one would silently stay as it was."""
-    champion = registry.champion(connection)
-    known = {*(champion.labels if champion else ()), *images.labels(connection)}
-    for label, field in rules.classes_named().items():
-        if known and label not in known:
-            near = get_close_matches(label, sorted(known), n=3, cutoff=0.5)
-            hint = f"; did you mean: {', '.join(near)}?" if near else ""
-            raise UsageError(f"{field}: no class is called {label!r}{hint}")
-
-
-def _check_addresses(rules: AlertRules) -> None:
-    """Refuse webhooks that could never be sent to, now rather than at the first alert."""
-    from monitor.messages import addresses
-
-    allowed = addresses.read_networks(front.read(AlertSettings).networks)
-    for i, channel in enumerate(rules.channels):
-        why = addresses.objection_to_url(channel.url, allowed)
-        if why is not None:
-            raise UsageError(
-                f"channels[{i}].url: {why}; to allow it, set WEAKSPOT_ALERTS_NETWORKS here and "
-                "where the monitor runs"
-            )
 
 
 def _edited(text: str) -> str:
@@ -174,22 +153,11 @@ def _edited(text: str) -> str:
 
 def _read(file: str) -> dict[str, Any]:
     if file == "-":
-        return _json(sys.stdin.read())
+        return rule_setting.read(sys.stdin.read())
     try:
-        return _json(Path(file).read_text(encoding="utf-8"))
+        return rule_setting.read(Path(file).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {error}") from error
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        # The words of a JSON error name line and column, and no value.
-        raise UsageError(f"the rules are no JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise UsageError("the rules are a JSON object; weakspot alerts rules show --json has one")
-    return data
 
 
 def _summary(found: RulesVersion) -> dict[str, Any]:
@@ -203,5 +171,5 @@ def _print(found: RulesVersion, *, as_json: bool) -> None:
     front.emit(
         {**_summary(found), "rules": rules},
         as_json=as_json,
-        text=f"{head}\n{json.dumps(rules, indent=2, ensure_ascii=False)}",
+        text=f"{head}\n{rule_setting.written(found.rules)}",
     )

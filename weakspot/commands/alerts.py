@@ -154,9 +154,7 @@ def _move(alert: int, deed: Deed, *, as_json: bool, until: datetime | None = Non
 
     now, by = front.clock().now(), front.user()
     with front.open_store() as engine, transaction(engine) as connection:
-        moved = alerts.move(connection, alert, deed, by=by, now=now, until=until)
-        if moved.state == "resolved":
-            telling.tell(connection, [telling.News("resolved", moved)], now=now)
+        moved = telling.move(connection, alert, deed, by=by, now=now, until=until)
     front.emit(front.jsonable(moved), as_json=as_json, text=_line(moved))
 
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.addresses import objection, read_networks
 from core.errors import UsageError
-from monitor.messages.addresses import objection, read_networks
 
 CONNECT = """
 import http.client, socket, sys
-from monitor.messages import addresses
+from core import addresses
 refused = addresses.guard(addresses.read_networks(sys.argv[2]))
 try:
     exec(sys.argv[1])

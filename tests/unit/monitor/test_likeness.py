@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.judging.likeness import WINDOW_DAYS, Likeness, groups_of
 from core.store.class_days import ClassDay
-from monitor.judgement.likeness import WINDOW_DAYS, Likeness, groups_of
 
 FIRST = date(2026, 3, 1)
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from core.judging import rules
+from core.judging.likeness import in_groups
+from core.judging.rules import Levels, Memory
 from core.stats.day_bet import Answers
 from core.stats.evidence import alarm_threshold
 from core.stats.pooled import split_budget
-from monitor.judgement import rules
-from monitor.judgement.likeness import in_groups
-from monitor.judgement.rules import Levels, Memory
 
 FIRST = date(2026, 3, 1)
 K = 4

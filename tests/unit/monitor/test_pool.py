@@ -5,11 +5,11 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
+from core.judging import pool
+from core.judging.pool import Today, pool_of
 from core.stats.day_bet import Answers
 from core.store.model_days import ModelDay
 from core.store.registry import Version
-from monitor.judgement import pool
-from monitor.judgement.pool import Today, pool_of
 
 FIRST = date(2026, 3, 1)
 CLASSES = 15

@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
+from core.judging import rules
+from core.judging.rules import Levels, Memory
 from core.stats.day_bet import Answers, group_weights_of
 from core.stats.evidence import (
     RATIOS,
@@ -19,8 +21,6 @@ from core.stats.evidence import (
 from core.store.class_days import ClassDay
 from core.store.model_days import ModelDay
 from core.store.registry import Version
-from monitor.judgement import rules
-from monitor.judgement.rules import Levels, Memory
 
 FIRST = date(2026, 3, 1)
 LEVELS = Levels(

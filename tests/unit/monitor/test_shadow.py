@@ -6,12 +6,13 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
+from core.judging import rules
+from core.judging.rules import Levels
 from core.stats.day_bet import intraclass_correlation
 from core.stats.evidence import alarm_threshold
 from core.store.class_days import ClassDay
 from core.store.model_days import ModelDay
-from monitor.judgement import rules, shadow
-from monitor.judgement.rules import Levels
+from monitor.judgement import shadow
 
 FIRST = date(2026, 3, 1)
 

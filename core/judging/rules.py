@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.judging import pool
+from core.judging.likeness import Likeness, groups_of
+from core.judging.pool import Today
 from core.stats.day_bet import Answers, bet, bet_on_recovery, changed_bet, needs_day_bet
 from core.stats.evidence import (
     RATIOS,
@@ -33,9 +36,6 @@ from core.stats.evidence import (
 from core.stats.proportions import recovery_levels, reference_levels
 from core.store import class_days, class_state, model_days
 from core.store.class_state import ClassState
-from monitor.judgement import pool
-from monitor.judgement.likeness import Likeness, groups_of
-from monitor.judgement.pool import Today
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sqlalchemy import Connection
 
+    from core.judging.pool import Pool
     from core.store.class_days import ClassDay
     from core.store.model_days import ModelDay
     from core.store.registry import Version
-    from monitor.judgement.pool import Pool
 
 # With fewer reference images than this, the reference is told to be uncertain.
 CERTAIN_REFERENCE = 200

@@ -12,7 +12,7 @@ import ipaddress
 import sys
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from core.errors import UsageError
@@ -95,11 +95,11 @@ def guard(allowed: Sequence[Network]) -> Callable[[], str | None]:
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event not in _CONNECTING:
             return
-        target = arguments[1]
+        target = cast("object", arguments[1])
         if event == "socket.sendmsg" and target is None:
             return  # on a socket that is connected already
         why = (
-            objection(str(target[0]), allowed)
+            objection(str(cast("tuple[object, ...]", target)[0]), allowed)
             if isinstance(target, tuple)
             else "only internet addresses are connected to"
         )

@@ -31,7 +31,9 @@ WINDOW_DAYS = 30
 class Likeness:
     """The groups of the days before, `[images, right]` of each, by day and class."""
 
-    _seen: dict[date, list[tuple[str, list[list[int]]]]] = field(default_factory=dict)
+    _seen: dict[date, list[tuple[str, list[list[int]]]]] = field(
+        default_factory=dict[date, list[tuple[str, list[list[int]]]]]
+    )
 
     @classmethod
     def before(cls, connection: Connection, version: str, first: date) -> Likeness:

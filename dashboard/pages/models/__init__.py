@@ -1,0 +1,1 @@
+"""The versions: where each comes from, how two compare, and which of them serves."""
