@@ -14,10 +14,12 @@ from sqlalchemy import Engine
 from core.bundle import engines
 from core.bundle.trial import Task
 from core.clock import Clock
+from core.images.archive import Archive
 from core.settings import HomeSettings, ServiceSettings
 from service.door.bodies import BodyBudget
 from service.door.keyring import Keyring, keys_are_needed
 from service.log.idempotency import Idempotency
+from service.log.keeping import Bounds, Keeper
 from service.log.log_entry import Entry
 from service.log.log_store import LogStore
 from service.log.prediction_log import PredictionLog
@@ -174,6 +176,9 @@ def furnish(
     shadow = _shadow(settings, engine, metrics, model)
     if shadow:
         predictor.on_answered = shadow.offer
+    keeper = _keeper(settings, engine, clock, home)
+    if keeper:
+        predictor.on_sent = keeper.offer
     bodies = BodyBudget(settings.max_inflight_bytes)
     metrics.watch("weakspot_bodies_bytes", "Bytes of requests held in memory.", bodies.__len__)
     metrics.watch("weakspot_images_inside", "Images being answered.", predictor.__len__)
@@ -206,6 +211,7 @@ def furnish(
         upkeep=room.upkeep if room else None,
         self_check=room.self_check if room else None,
         shadow=shadow,
+        keeper=keeper,
         metrics=metrics,
         link=link,
     )
@@ -230,6 +236,15 @@ def _shadow(
         habits=Habits(share),
         told=Told(metrics.shadow_scored.inc, metrics.shadow_dropped),
     )
+
+
+def _keeper(
+    settings: ServiceSettings, engine: Engine, clock: Clock, home: Path | None
+) -> Keeper | None:
+    if home is None or not settings.keep_share:
+        return None
+    bounds = Bounds(settings.keep_share, settings.keep_bytes, settings.retention_days)
+    return Keeper(engine, Archive(home / "archive"), bounds=bounds, clock=clock)
 
 
 def _watch_room(metrics: Metrics, batcher: Batcher, upkeep: Upkeep, self_check: SelfCheck) -> None:

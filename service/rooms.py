@@ -12,6 +12,7 @@ from core.errors import StoreAwayError
 from service.door.bodies import BodyBudget
 from service.door.keyring import Keyring
 from service.log.idempotency import Idempotency
+from service.log.keeping import Keeper
 from service.log.log_store import LogStore
 from service.log.prediction_log import PredictionLog
 from service.log.replayer import Replayer
@@ -52,6 +53,7 @@ class Rooms:
         self_check: Asks the version about its frozen images; likewise.
         shadow: Lets a challenger that waits answer a share of the traffic, too; None where the
             share is 0, and in all fronts but the first.
+        keeper: Keeps pictures for people to label; None where none are kept.
         metrics: This process' own numbers.
         link: The way to the engine process; None where this process is everything.
     """
@@ -75,6 +77,7 @@ class Rooms:
     upkeep: Upkeep | None
     self_check: SelfCheck | None
     shadow: Shadow | None
+    keeper: Keeper | None
     metrics: Metrics
     link: EngineLink | None = None
 
@@ -109,9 +112,13 @@ class Rooms:
             self.self_check.start()
         if self.shadow:
             self.shadow.start()
+        if self.keeper:
+            self.keeper.start()
 
     def close(self) -> None:
         """End every thread, after what was accepted is answered and written."""
+        if self.keeper:
+            self.keeper.stop()
         if self.shadow:
             self.shadow.stop()
         if self.reloader:

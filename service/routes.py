@@ -5,10 +5,9 @@ Nothing is decided here; each route hands on to the room that knows.
 
 import asyncio
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import replace
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Annotated
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from core.errors import NotFoundError, OverloadedError, StoreAwayError, UsageError
-from core.store import images, predictions, registry
+from core.store import known_labels, predictions, registry
 from core.store.database import transaction
 from core.store.idempotency import Kept
 from core.store.predictions import Filter
@@ -246,7 +245,7 @@ def put_label(id: UUID, said: TrueLabel, rooms: InRooms, request: Request) -> Lo
     labels = serving.runner.labels if serving else ()
     now = rooms.clock.now()
     with _log_of(rooms) as connection:
-        _check_label(connection, said.label, labels)
+        known_labels.require_known(connection, said.label, labels)
         return LoggedPrediction.of(
             predictions.set_label(connection, id, said.label, by=_labelled_by(request), now=now)
         )
@@ -368,14 +367,3 @@ def _labelled_by(request: Request) -> str:
 def _check_range(start: datetime | None, end: datetime | None) -> None:
     if start and end and start >= end:
         raise UsageError("from must be earlier than to")
-
-
-def _check_label(connection: Connection, label: str, champion: Sequence[str]) -> None:
-    """Refuse a label that neither the champion nor the pool knows, and say which are near."""
-    if label in champion:
-        return
-    known = sorted({*champion, *images.labels(connection)})
-    if label in known:
-        return
-    near = get_close_matches(label, known, n=3, cutoff=0.5) or known[:3]
-    raise UsageError(f"no class has that name; did you mean: {', '.join(near) or 'none yet'}?")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from core.images.phash import from_signed
+from core.images.phash import from_signed, to_signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,25 @@ _TAKEN_SINCE = sa.text("""
      WHERE id = ANY(:ids)
        AND COALESCE(captured_at, added_at) >= :since
 """)
+
+# Every hash of the pool is read, which takes a tenth of a second a million.
+_ALIKE = sa.text("""
+    SELECT phash, cluster, split
+      FROM images
+     WHERE bit_count(CAST(phash # :phash AS bit(64))) <= :bits
+""")
+
+
+def alike(connection: Connection, phash: int, bits: int) -> list[tuple[int, int, str]]:
+    """Return (phash, cluster, split) of the images whose perceptual hash is near another.
+
+    Args:
+        connection: Where the pool is.
+        phash: That other one, 0 to 2**64 - 1.
+        bits: In how many bits they may differ.
+    """
+    values = {"phash": to_signed(phash), "bits": bits}
+    return [(row.phash, row.cluster, row.split) for row in connection.execute(_ALIKE, values)]
 
 
 def hashes(connection: Connection, ids: Sequence[int]) -> dict[int, int]:

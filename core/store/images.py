@@ -7,7 +7,7 @@ of its bytes, and never changes sides once it has one.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, cast
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -17,6 +17,8 @@ from core.errors import NotFoundError
 from core.store import audit, label_suspects
 
 SPLITS = ("train", "val", "test")
+
+Purpose = Literal["all", "learning", "nothing"]
 
 _TIMESTAMP: Any = sa.DateTime(timezone=True)
 
@@ -47,6 +49,7 @@ class ImageRow(SQLModel, table=True):
     captured_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
     added_at: datetime = Field(sa_type=_TIMESTAMP)
     labelled_by: str
+    purpose: str = Field(default="all", sa_column_kwargs={"server_default": "all"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Image:
         captured_at: When it was taken; None when unknown, and then it may be drawn on any day.
         added_at: When it came into the pool.
         labelled_by: Who or what said what it shows.
+        purpose: `all`; `learning` for one that was chosen by what a model said of it, which may
+            teach and must not judge; `nothing` for one that is unusable.
     """
 
     uri: str
@@ -86,6 +91,7 @@ class Image:
     captured_at: datetime | None
     added_at: datetime
     labelled_by: str
+    purpose: Purpose = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +118,15 @@ class ClassCount:
 # were new, whatever other imports do meanwhile.
 _INSERT = sa.text("""
     INSERT INTO images (uri, sha256, phash, cluster, label, split, width, height, bytes, type,
-                        source, session, captured_at, added_at, labelled_by)
+                        source, session, captured_at, added_at, labelled_by, purpose)
     SELECT *
       FROM unnest(CAST(:uri AS text[]), CAST(:sha256 AS text[]), CAST(:phash AS bigint[]),
                   CAST(:cluster AS bigint[]), CAST(:label AS text[]), CAST(:split AS text[]),
                   CAST(:width AS integer[]), CAST(:height AS integer[]),
                   CAST(:bytes AS bigint[]), CAST(:type AS text[]), CAST(:source AS text[]),
                   CAST(:session AS text[]), CAST(:captured_at AS timestamptz[]),
-                  CAST(:added_at AS timestamptz[]), CAST(:labelled_by AS text[]))
+                  CAST(:added_at AS timestamptz[]), CAST(:labelled_by AS text[]),
+                  CAST(:purpose AS text[]))
         ON CONFLICT (sha256) DO NOTHING
 """)
 
@@ -142,10 +149,12 @@ _QUANTILES = sa.text("""
 """)
 
 # What this version was trained or tuned on, and what it was already judged on, says nothing new.
-# Nor do test images of before its promotion, where the gate chose it by just these.
+# Nor do test images of before its promotion, where the gate chose it by just these. An image that
+# was chosen by what a model said of it says how it was chosen.
 _MAY_BE_DRAWN = """
           FROM images i
          WHERE i.label = ANY(:labels)
+           AND i.purpose = 'all'
            AND (i.captured_at IS NULL OR i.captured_at < :before)
            AND i.added_at > CASE
                WHEN i.split <> 'test' THEN CAST(:snapshot_at AS timestamptz)
@@ -239,10 +248,11 @@ def clusters(connection: Connection) -> Iterator[tuple[int, int, str]]:
 
 
 def counts(connection: Connection) -> list[ClassCount]:
-    """Return how many images each label has on each side, by label."""
+    """Return how many usable images each label has on each side, by label."""
     n = sa.func.count().label("n")
     rows = connection.execute(
         sa.select(col(ImageRow.label), col(ImageRow.split), n)
+        .where(col(ImageRow.purpose) != "nothing")
         .group_by(col(ImageRow.label), col(ImageRow.split))
         .order_by(col(ImageRow.label), col(ImageRow.split))
     )
@@ -273,6 +283,8 @@ def samples(  # noqa: PLR0913 - each narrows the choice, all by name
 ) -> list[Sample]:
     """Return the images that fit, ordered by digest: an order that never depends on the import.
 
+    Unusable ones are left out.
+
     Args:
         connection: Where to ask.
         split: Only this side; None for all.
@@ -282,7 +294,7 @@ def samples(  # noqa: PLR0913 - each narrows the choice, all by name
         limit: Only so many: the first by digest, which is as good as any of them by chance.
         trusted: Only those whose label is not held back as doubtful.
     """
-    statement = _SAMPLE
+    statement = _SAMPLE.where(col(ImageRow.purpose) != "nothing")
     if split is not None:
         statement = statement.where(col(ImageRow.split) == split)
     if labels is not None:
@@ -323,6 +335,41 @@ def relabel(connection: Connection, image: int, label: str, *, now: datetime, by
         detail = {"label": label, "before": before.label}
         audit.record(
             connection, now=now, by=by, action="relabel image", subject=str(image), detail=detail
+        )
+    return before
+
+
+def purpose_of(connection: Connection, image: int) -> Purpose:
+    """Return what an image may be used for.
+
+    Raises:
+        NotFoundError: There is no such image.
+    """
+    statement = sa.select(col(ImageRow.purpose)).where(col(ImageRow.id) == image)
+    found = connection.execute(statement).scalar_one_or_none()
+    if found is None:
+        raise NotFoundError(f"there is no image {image} in the pool")
+    return cast("Purpose", found)
+
+
+def set_purpose(
+    connection: Connection, image: int, purpose: Purpose, *, now: datetime, by: str
+) -> Purpose:
+    """Say what an image may be used for, write down who did, and return what it was used for.
+
+    Days it was examined on keep counting it until they are replayed.
+
+    Raises:
+        NotFoundError: There is no such image.
+    """
+    before = purpose_of(connection, image)
+    if before != purpose:
+        connection.execute(
+            sa.update(ImageRow).where(col(ImageRow.id) == image).values(purpose=purpose)
+        )
+        detail = {"purpose": purpose, "before": before}
+        audit.record(
+            connection, now=now, by=by, action="use image", subject=str(image), detail=detail
         )
     return before
 

@@ -114,6 +114,11 @@ _CLEAR = sa.text("""
  RETURNING image
 """)
 
+_HOLD_AGAIN = sa.text("""
+    UPDATE label_suspects
+       SET cleared_at = NULL, cleared_by = NULL, reason = NULL
+     WHERE image = :image
+""")
 
 # What a person has cleared under the label that the image still bears.
 _CLEARED = sa.text("""
@@ -162,6 +167,11 @@ def clear(
             subject=str(image),
             detail={"reason": reason},
         )
+
+
+def hold_again(connection: Connection, image: int) -> None:
+    """Take back that the label of an image is right."""
+    connection.execute(_HOLD_AGAIN, {"image": image})
 
 
 def cleared(connection: Connection, images: Sequence[int]) -> frozenset[int]:

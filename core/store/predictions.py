@@ -259,17 +259,19 @@ def count(connection: Connection, wanted: Filter) -> int:
 
 
 def set_label(
-    connection: Connection, prediction: UUID, label: str, *, by: str, now: datetime
+    connection: Connection, prediction: UUID, label: str | None, *, by: str, now: datetime
 ) -> Prediction:
     """Write down what the picture of a prediction really shows, and return the prediction.
 
-    Said again, the later word counts; the audit trail keeps the earlier one.
+    Said again, the later word counts; the audit trail keeps the earlier one. None takes it back.
 
     Raises:
         NotFoundError: There is no prediction with that id.
     """
     before = _one(connection, _LISTED.where(*_is(prediction)).with_for_update(), prediction)
-    said: dict[str, Any] = {"true_label": label, "labelled_at": now, "labelled_by": by}
+    said: dict[str, Any] = {"true_label": label, "labelled_at": None, "labelled_by": None}
+    if label is not None:
+        said |= {"labelled_at": now, "labelled_by": by}
     connection.execute(sa.update(PredictionRow).where(*_is(prediction)).values(said))
     detail = {"label": label, "before": before.true_label}
     audit.record(connection, now=now, by=by, action="label", subject=str(prediction), detail=detail)

@@ -121,6 +121,7 @@ _UNANSWERED = sa.text("""
       JOIN images i ON i.id = r.image
      WHERE r.validation = :validation
        AND r.predicted IS NOT NULL
+       AND i.purpose <> 'nothing'
        AND i.added_at > :began_at
        AND NOT EXISTS (SELECT FROM second_answers a
                         WHERE a.version = :version AND a.against = :against AND a.image = i.id)
@@ -147,6 +148,7 @@ _PAIRS = sa.text("""
            AND a.against = :against
            AND r.predicted IS NOT NULL
            AND v.status = 'done'
+           AND i.purpose <> 'nothing'
            AND v.day BETWEEN :first AND :last
          GROUP BY r.label, v.day, COALESCE('session ' || i.session, 'cluster ' || i.cluster))
     SELECT label, n, gained, lost, count(*) AS times

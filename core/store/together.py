@@ -38,6 +38,7 @@ _TOGETHER = sa.text("""
            AND r.label = :label
            AND r.predicted IS NOT NULL
            AND v.status = 'done'
+           AND i.purpose <> 'nothing'
            AND v.day BETWEEN :first AND :last
          GROUP BY v.day, belongs_to, r.predicted)
     SELECT day, sum(n)::bigint AS images, jsonb_object_agg(predicted, n) AS said

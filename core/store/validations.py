@@ -166,13 +166,15 @@ _JUDGE = sa.text("""
      WHERE version = :version AND image = :image
 """)
 
-# One row per class and answer; what was unreadable has no answer and is not counted.
+# One row per class and answer; what was unreadable has no answer and is not counted, nor is what
+# somebody has since called unusable.
 _ANSWERS = sa.text("""
-    SELECT label, predicted, count(*) AS n
-      FROM validation_results
-     WHERE validation = :validation AND predicted IS NOT NULL
-     GROUP BY label, predicted
-     ORDER BY label, predicted
+    SELECT r.label, r.predicted, count(*) AS n
+      FROM validation_results r
+      JOIN images i ON i.id = r.image
+     WHERE r.validation = :validation AND r.predicted IS NOT NULL AND i.purpose <> 'nothing'
+     GROUP BY r.label, r.predicted
+     ORDER BY r.label, r.predicted
 """)
 
 # Images of one session belong together; without a session, near-duplicates do. Sorted by what they
@@ -183,7 +185,8 @@ _SHARED = sa.text("""
                    COALESCE('session ' || i.session, 'cluster ' || i.cluster) AS belongs_to
               FROM validation_results r
               JOIN images i ON i.id = r.image
-             WHERE r.validation = :validation AND r.predicted IS NOT NULL) AS answered
+             WHERE r.validation = :validation AND r.predicted IS NOT NULL
+               AND i.purpose <> 'nothing') AS answered
      GROUP BY label, belongs_to
     HAVING count(*) > 1
      ORDER BY label, n, correct
@@ -211,6 +214,7 @@ _WRONG = sa.text("""
      WHERE r.label = :label
        AND r.predicted <> r.label
        AND v.status = 'done'
+       AND i.purpose <> 'nothing'
        AND v.day BETWEEN :first AND :last
        AND (CAST(:version AS text) IS NULL OR v.version = :version)
      ORDER BY r.confidence DESC, v.day DESC, r.image

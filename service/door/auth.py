@@ -20,6 +20,7 @@ from fastapi import FastAPI, Request
 from fastapi.routing import iter_route_contexts
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.doors import network_of
 from core.errors import (
     AuthenticationError,
     ForbiddenError,
@@ -30,7 +31,7 @@ from core.errors import (
 from core.store.keys import Key
 from service import problems
 from service.door.keyring import Keyring
-from service.door.rates import Allowance, LocalTally, Tally, network_of
+from service.door.rates import Allowance, LocalTally, Tally
 
 Needed = Literal["predict", "read", "label", "admin"]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])

@@ -11,7 +11,6 @@ constant time.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import threading
 import time
@@ -21,6 +20,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
+from core import doors
 from core.clock import Clock
 from core.errors import StoreError, UsageError
 from core.store import audit, keys
@@ -142,14 +142,7 @@ def keys_are_needed(host: str, wanted: bool | None) -> bool:
     Raises:
         UsageError: The owner wants none on an address that other machines reach.
     """
-    if _is_loopback(host):
-        return bool(wanted)
-    if wanted is False:
-        raise UsageError(
-            f"{host} may be reached from other machines, so callers need API keys there: "
-            "unset WEAKSPOT_SERVICE_REQUIRE_KEYS, or listen on 127.0.0.1"
-        )
-    return True
+    return doors.keys_are_needed(host, wanted, setting="WEAKSPOT_SERVICE_REQUIRE_KEYS")
 
 
 def require_some_key(engine: Engine, *, host: str, now: datetime) -> None:
@@ -166,15 +159,6 @@ def require_some_key(engine: Engine, *, host: str, now: datetime) -> None:
         f"callers of the service on {host} need API keys, and there is no active one; "
         "run: weakspot keys create NAME --scopes predict,read"
     )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _record_lockout(connection: Connection, at: datetime, address: str) -> None:

@@ -121,6 +121,7 @@ class Predictor:
 
     Attributes:
         on_answered: Told of every logged prediction, with its picture as the model saw it.
+        on_sent: Told of every logged prediction whose picture came as a file, with that file.
     """
 
     def __init__(
@@ -143,6 +144,7 @@ class Predictor:
         self._pool = ThreadPoolExecutor(limits.max_decoding, thread_name_prefix="decode")
         self._inside = 0
         self.on_answered: Callable[[Prediction, NDArray[np.uint8]], None] = lambda _p, _image: None
+        self.on_sent: Callable[[Prediction, bytes], None] = lambda _p, _data: None
 
     def stop(self) -> None:
         """End the decoding threads; what waits for one is no longer awaited by anybody."""
@@ -167,9 +169,11 @@ class Predictor:
         """
         if not data:
             raise InvalidImageError("the image is empty: 0 bytes were sent")
-        return await self._admit(
+        answered = await self._admit(
             lambda recipe: _read(data, recipe, self._limits, self._pixels), asked
         )
+        self.on_sent(answered.prediction, data)
+        return answered
 
     async def predict_tensor(self, tensor: NDArray[np.uint8], asked: Asked) -> Answered:
         """Answer one picture that is decoded and resized already.

@@ -1,0 +1,1 @@
+"""Images that people are asked to label, one large picture at a time."""
