@@ -114,6 +114,12 @@ class _Verbs(VerbGroup):
             _EXAMINE,
             "What the monitor has told, and what became of it.",
         ),
+        "report": Verb(
+            "weakspot.commands.report:report",
+            _EXAMINE,
+            "Write the week on one page, to be mailed: what is weak, what happened, what was "
+            "labelled.",
+        ),
         "bench": Verb(
             "weakspot.commands.bench:bench",
             _HOUSE,

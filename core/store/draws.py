@@ -36,11 +36,13 @@ class Drawn:
         labels: What each row predicted.
         columns: DESCRIPTORS and NUMBERS, each float64 (n,).
         embedding: float32 (n, 256).
+        digests: SHA-256 of each image's bytes; none where they were not kept.
     """
 
     labels: list[str]
     columns: dict[str, NDArray[np.float64]]
     embedding: NDArray[np.float32]
+    digests: tuple[str, ...] = ()
 
 
 # The hash of an id is as good as a die, and the same on every reading. A row whose hash lies
@@ -61,7 +63,7 @@ _CHOOSE = sa.text("""
 
 # halfvec_send: an embedding as bytes is read fifty times as fast as one in text.
 _FETCH = sa.text("""
-    SELECT p.id, p.label, p.confidence, p.entropy, p.margin, p.descriptors,
+    SELECT p.id, p.label, p.confidence, p.entropy, p.margin, p.descriptors, p.image_sha256,
            halfvec_send(p.embedding) AS embedding
       FROM unnest(CAST(:ids AS uuid[]), CAST(:times AS timestamptz[])) AS w (id, at)
       JOIN predictions p ON p.id = w.id AND p.at = w.at
@@ -137,4 +139,5 @@ def _drawn(rows: list[Any]) -> Drawn:
     for place, each in enumerate(rows):
         if each.embedding is not None:
             embedding[place] = halfvec.from_binary(each.embedding)
-    return Drawn([each.label for each in rows], columns, embedding)
+    digests = tuple(each.image_sha256 for each in rows)
+    return Drawn([each.label for each in rows], columns, embedding, digests)

@@ -171,6 +171,48 @@ def of_classes(connection: Connection, day: date, version: str) -> list[DriftChe
     return [DriftCheck(**found) for found in connection.execute(statement).mappings()]
 
 
+def of_class(connection: Connection, day: date, version: str, label: str) -> list[DriftCheck]:
+    """Return the checks of one day and version within one predicted class, by column."""
+    row = ClassDriftCheckRow
+    statement = _OF_CLASSES.where(
+        col(row.day) == day, col(row.version) == version, col(row.label) == label
+    )
+    found = connection.execute(statement.order_by(col(row.column))).mappings()
+    return [DriftCheck(**each) for each in found]
+
+
+def worst_of_classes(
+    connection: Connection, day: date, version: str, *, limit: int
+) -> list[DriftCheck]:
+    """Return the checks within predicted classes that came nearest to drift, those first."""
+    row = ClassDriftCheckRow
+    statement = _OF_CLASSES.where(col(row.day) == day, col(row.version) == version).order_by(
+        (col(row.verdict) == "drift").desc(),
+        col(row.adjusted_p).asc().nulls_last(),
+        col(row.effect).desc().nulls_last(),
+        col(row.label),
+        col(row.column),
+    )
+    return [DriftCheck(**found) for found in connection.execute(statement.limit(limit)).mappings()]
+
+
+def count_classes(connection: Connection, day: date, version: str) -> tuple[int, int]:
+    """Return how many classes were checked by themselves, and in how many a column drifted."""
+    row = ClassDriftCheckRow
+    label = col(row.label)
+    statement = sa.select(
+        sa.func.count(label.distinct()),
+        sa.func.count(label.distinct()).filter(col(row.verdict) == "drift"),
+    ).where(col(row.day) == day, col(row.version) == version)
+    checked, found = connection.execute(statement).one()
+    return int(checked), int(found)
+
+
+def last_day(connection: Connection) -> date | None:
+    """Return the last day that was checked; None before the first."""
+    return connection.execute(sa.select(sa.func.max(col(DriftCheckRow.day)))).scalar_one()
+
+
 def matrix(connection: Connection, first: date, last: date) -> list[DriftCheck]:
     """Return every check over all predictions from `first` to `last`, by day and column."""
     statement = _CHECKS.where(col(DriftCheckRow.day).between(first, last)).order_by(

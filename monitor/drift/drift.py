@@ -25,11 +25,11 @@ from core.bundle.profile import COLUMNS
 from core.clock import day_bounds
 from core.images.descriptors import DESCRIPTORS
 from core.stats import twosample
-from core.store import column_sums, drift_days
+from core.store import column_sums, drift_days, drift_pictures
 from core.store import drift as drift_checks
 from core.store.database import transaction
 from core.store.drift import DriftCheck
-from monitor.drift import class_means, column_report, columns, old_reports, samples
+from monitor.drift import class_means, column_report, columns, old_reports, pictures, samples
 from monitor.drift.columns import EMBEDDING, PREDICTED, Finding
 from monitor.drift.samples import FEWEST
 from monitor.page import Page
@@ -99,6 +99,7 @@ def examine(page: Page) -> list[DriftCheck]:
         drift_checks.write(connection, page.day, version.version, checks)
         drift_checks.forget_reports(connection, terms.oldest_report)
         drift_days.forget(connection, page.day - _KEPT_FOR)
+        drift_pictures.forget(connection, page.day - _KEPT_FOR)
     old_reports.drop(page.reports, terms.oldest_report)
     return checks
 
@@ -108,7 +109,7 @@ def check(engine: Engine, day: date, version: Version, terms: Terms) -> list[Dri
 
     The day must have been rolled up. The sample is drawn by a hash of the day, so the same
     predictions give the same verdicts. Part of it, and the day's sums by class, are kept for the
-    days that will be compared with this one.
+    days that will be compared with this one; histograms and a map of it for those who look.
 
     Raises:
         BundleError: The profile is missing or altered.
@@ -122,6 +123,8 @@ def check(engine: Engine, day: date, version: Version, terms: Terms) -> list[Dri
         if len(current.predicted):
             drawn, n = samples.to_keep(current, version), int(current.counts.sum())
             drift_days.write(connection, day, version.version, n=n, drawn=drawn, sums=sums)
+            shown = pictures.draw(connection, reference.sample, current, version.labels)
+            drift_pictures.write(connection, day, version.version, shown)
     seed = hashlib.sha256(f"{day}/{version.version}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(seed[:8]))
     report = f"{day}/{version.version}.html"
@@ -131,8 +134,8 @@ def check(engine: Engine, day: date, version: Version, terms: Terms) -> list[Dri
     found += columns.compare_classes(reference.sample, current, rng)
     sampled = {each.label for each in found if each.label is not None}
     found += class_means.compare(normals, sums, sampled)
-    shown = report if said.p_values else None
-    return telling(judge(found, _Frame(day, version, reference, current, shown, terms.now)))
+    written = report if said.p_values else None
+    return telling(judge(found, _Frame(day, version, reference, current, written, terms.now)))
 
 
 def telling(checks: Sequence[DriftCheck]) -> list[DriftCheck]:

@@ -44,12 +44,14 @@ class Sample:
         predicted: Index of the predicted label, int64 (n,).
         embedding: float32 (n, 256).
         counts: How often each label was predicted in the whole window, sampled or not, int64 (K,).
+        digests: SHA-256 of each row's image; none where they are not known.
     """
 
     columns: dict[str, NDArray[np.float64]]
     predicted: NDArray[np.int64]
     embedding: NDArray[np.float32]
     counts: NDArray[np.int64]
+    digests: tuple[str, ...] = ()
 
     def of_label(self, label: int) -> Sample:
         """Return the rows that predicted one label."""
@@ -88,7 +90,8 @@ def of_profile(version: Version) -> Sample:
     folder = Path(version.uri)
     found = profile.read(folder, files.read_manifest(folder))
     counts = np.bincount(found.predicted, minlength=len(version.labels))
-    return Sample(dict(found.columns), found.predicted, found.embedding, counts)
+    digests = [] if found.digests is None else [row.tobytes().hex() for row in found.digests]
+    return Sample(dict(found.columns), found.predicted, found.embedding, counts, tuple(digests))
 
 
 def of_day(connection: Connection, day: date, version: Version, *, rows: int) -> Sample:
@@ -143,7 +146,7 @@ def _sample(drawn: Drawn, counted: Mapping[str, int], version: Version) -> Sampl
         counts[index[label]] = n
     predicted = np.array([index[label] for label in drawn.labels], dtype=np.int64)
     columns = {name: _finite_or_nan(values) for name, values in drawn.columns.items()}
-    return Sample(columns, predicted, drawn.embedding, counts)
+    return Sample(columns, predicted, drawn.embedding, counts, drawn.digests)
 
 
 def reference_of(connection: Connection, day: date, version: Version, *, rows: int) -> Reference:

@@ -1,0 +1,1 @@
+"""Whether the traffic still looks like what the model was made for."""

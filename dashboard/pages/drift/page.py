@@ -1,0 +1,98 @@
+"""The drift page: does the traffic still look like the reference, and where does it not."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from dash import ClientsideFunction, Input, Output, html
+
+from dashboard.page import Drawn, Page
+from dashboard.pages.drift import facts as drift_facts
+from dashboard.pages.drift import panels, routes, view, words
+from dashboard.parts import components as parts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import dash
+
+    from dashboard.page import House, Look
+    from dashboard.pages.drift.facts import Drift
+    from dashboard.parts.components import Component
+
+_log = logging.getLogger(__name__)
+
+
+def draw(facts: Drift, *, days: int) -> Component:
+    """Return the page; a panel that cannot be drawn says so, and the others stand.
+
+    Args:
+        facts: What it is drawn from.
+        days: The range in days.
+    """
+    day = facts.chosen
+    content = [
+        parts.verdict(words.verdict(facts), days=facts.view.days),
+        _guarded("Verdicts by day", lambda: panels.matrix(facts, days)),
+    ]
+    if day is not None:
+        content += [
+            _guarded("Checks", lambda: panels.checks(facts, day)),
+            html.Div(
+                [
+                    _guarded("Distribution", lambda: panels.distribution(facts, day)),
+                    _guarded("Mix of predicted labels", lambda: panels.mix(day)),
+                ],
+                className="pair",
+            ),
+            _guarded("Within predicted classes", lambda: panels.classes(facts, day)),
+            _guarded("Map of the embeddings", lambda: panels.embedding_map(facts, day)),
+        ]
+    return html.Div(content, className="stack")
+
+
+def _guarded(title: str, drawn: Callable[[], Component]) -> Component:
+    try:
+        return drawn()
+    except Exception:
+        _log.exception("the panel %r cannot be drawn", title)
+        text = "This panel could not be drawn. The dashboard's log says more."
+        return parts.panel(title, parts.empty(text))
+
+
+def _draw(look: Look) -> Drawn:
+    wanted = view.drift_view(look.search, days=look.named)
+    facts = drift_facts.gather(look.connection, wanted, days=look.days, now=look.now)
+    return Drawn("Drift", draw(facts, days=look.days))
+
+
+def _connect(app: dash.Dash, _house: House) -> None:
+    app.clientside_callback(
+        ClientsideFunction("drift", "open"),
+        Output("address", "href", allow_duplicate=True),
+        Input("drift-matrix", "clickData"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        ClientsideFunction("drift", "open"),
+        Output("address", "href", allow_duplicate=True),
+        Input("drift-class", "value"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        ClientsideFunction("drift", "picture"),
+        Output("nowhere", "dir"),
+        Input("drift-map", "clickData"),
+        prevent_initial_call=True,
+    )
+
+
+PAGE = Page(
+    takes=view.PATH.__eq__,
+    draw=_draw,
+    name="Drift",
+    path=view.PATH,
+    connect=_connect,
+    routes=routes.blueprint,
+)

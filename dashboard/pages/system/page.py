@@ -1,0 +1,140 @@
+"""The system page: does everything run, how fast, and how full is it."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from dash import Input, Output, html
+from flask import Blueprint, Response
+
+from core.errors import StoreError
+from core.store.database import transaction
+from dashboard.door.caller import current
+from dashboard.page import Drawn, Page
+from dashboard.pages.system import facts as system_facts
+from dashboard.pages.system import packages, panels
+from dashboard.pages.system.view import LICENCES_CSV, PATH
+from dashboard.pages.system.words import bytes_text, verdict
+from dashboard.parts import components as parts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import dash
+
+    from dashboard.page import House, Look
+    from dashboard.pages.system.facts import System
+    from dashboard.parts.components import Component
+
+_log = logging.getLogger(__name__)
+
+_LITTLE = 0.1  # of the disk free, below which it is said
+_OFF_S = 2.0  # seconds between two clocks, from which on it is said
+_NOW = sa.text("SELECT clock_timestamp()")
+
+
+def draw(facts: System) -> Component:
+    """Return the page; a panel that cannot be drawn says so, and the others stand."""
+    return html.Div(
+        [
+            parts.verdict(verdict(facts), days=None),
+            panels.numbers(facts),
+            _pair(
+                _guarded("Predictions by hour", lambda: panels.traffic(facts)),
+                _guarded("Time to an answer", lambda: panels.latency(facts)),
+            ),
+            _guarded("Services", lambda: panels.services(facts)),
+            _guarded("Last run of every step", lambda: panels.steps(facts)),
+            _pair(
+                _guarded("Queue and spool", lambda: panels.queue(facts)),
+                _guarded("Machine", lambda: panels.machine(facts)),
+            ),
+            _pair(
+                _guarded("Database", lambda: panels.database(facts)),
+                _guarded("Versions and licences", panels.versions),
+            ),
+        ],
+        className="stack",
+    )
+
+
+def _pair(left: Component, right: Component) -> Component:
+    return html.Div([left, right], className="pair")
+
+
+def _guarded(title: str, drawn: Callable[[], Component]) -> Component:
+    try:
+        return drawn()
+    except Exception:
+        _log.exception("the panel %r cannot be drawn", title)
+        text = "This panel could not be drawn. The dashboard's log says more."
+        return parts.panel(title, parts.empty(text))
+
+
+def moving(house: House) -> list[str]:
+    """Return what changes by itself: the disk's room, and the clocks."""
+    return [_disk(house), _clock(house)]
+
+
+def _disk(house: House) -> str:
+    try:
+        found = shutil.disk_usage(house.home)
+    except OSError as error:
+        return f"Disk of the home: cannot be read ({error.strerror})."
+    share = found.free / found.total if found.total else 0.0
+    little = " Make room: at the end of it answers are refused." if share < _LITTLE else ""
+    return (
+        f"Disk of the home: {bytes_text(found.free)} of {bytes_text(found.total)} free "
+        f"({100 * share:.0f} %).{little}"
+    )
+
+
+def _clock(house: House) -> str:
+    try:
+        with transaction(house.engine) as connection:
+            before = house.clock.now()
+            theirs = connection.execute(_NOW).scalar_one()
+    except StoreError:
+        return f"Clock: {house.clock.now():%Y-%m-%d %H:%M} UTC; the database does not answer."
+    off = (theirs - before).total_seconds()
+    said = f"Clock: {before:%Y-%m-%d %H:%M} UTC"
+    if abs(off) < _OFF_S:
+        return f"{said}; the database's agrees."
+    return f"{said}; the database's is {abs(off):,.0f} s {'ahead' if off > 0 else 'behind'}."
+
+
+def _draw(look: Look) -> Drawn:
+    return Drawn("System", draw(system_facts.gather(look.connection, now=look.now)))
+
+
+def _connect(app: dash.Dash, house: House) -> None:
+    @app.callback(
+        Output(panels.MOVING, "children"),
+        Input("tick", "n_intervals"),
+        Input(panels.MOVING, "id"),
+    )
+    def tell(_tick: int | None, _id: Any) -> Any:
+        current().require("read")
+        return [html.P(line, className="told") for line in moving(house)]
+
+
+def _routes(_house: House) -> Blueprint:
+    """Return the route `/system/licences.csv`."""
+    routes = Blueprint("system", __name__)
+
+    @routes.get(LICENCES_CSV)
+    def licences() -> Response:
+        current().require("read")
+        response = Response(packages.as_csv(packages.installed()), mimetype="text/csv")
+        response.headers["Content-Disposition"] = "attachment; filename=licences.csv"
+        return response
+
+    return routes
+
+
+PAGE = Page(
+    takes=PATH.__eq__, draw=_draw, name="System", path=PATH, connect=_connect, routes=_routes
+)

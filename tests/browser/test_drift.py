@@ -1,0 +1,110 @@
+"""The drift page and the system page in a real browser, over rows that the monitor left."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from playwright.sync_api import Browser, expect
+from sqlalchemy import Engine
+
+from core.store import drift as drift_checks
+from core.store import rollups
+from core.store.database import transaction
+from monitor.drift import drift
+from tests.board import HOSTILE
+from tests.browser.visit import Visit
+from tests.pool import add_predictions, day, night_after, register
+from tests.showing import Board, showing
+
+LABELS = ["Cat", "Cow", HOSTILE]
+
+
+@pytest.fixture(scope="module")
+def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    """A dashboard over two days, the second darker, and a report with a script."""
+    home = tmp_path_factory.mktemp("board")
+    version = register(module_engine, home / "bundles", labels=LABELS)
+    for number, darker in ((1, 1.0), (2, 0.6)):
+        add_predictions(module_engine, version, day(number), 150, darker=darker)
+        terms = drift.Terms(2_000, home / "reports", 0, night_after(number).now())
+        with transaction(module_engine) as connection:
+            rollups.roll_up(connection, day(number))
+        checks = drift.check(module_engine, day(number), version, terms)
+        with transaction(module_engine) as connection:
+            drift_checks.write(connection, day(number), "v1", checks)
+            statement = sa.text("UPDATE drift_checks SET report = day || '/v1.html'")
+            connection.execute(statement)
+    report = home / "reports" / f"{day(2)}" / "v1.html"
+    report.parent.mkdir(parents=True)
+    report.write_text(
+        "<p id=p>no script</p><script>let origin = 'known'; try { document.cookie } "
+        "catch { origin = 'none' } p.textContent = 'origin: ' + origin</script>",
+        encoding="utf-8",
+    )
+    with showing(module_engine, home, now=night_after(2).now()) as board:
+        yield board
+
+
+@pytest.fixture
+def visit(chromium: Browser, board: Board) -> Iterator[Visit]:
+    """A fresh browser window on it."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    yield Visit(context.new_page(), board.url)
+    context.close()
+
+
+class TestDriftPage:
+    """What moved, when, and how far."""
+
+    def test_is_drawn_without_a_complaint_and_fits_in_every_window(self, visit: Visit):
+        """Hostile names are text, nothing leaves the machine, and nothing scrolls sideways."""
+        for width, scheme in ((1440, "light"), (390, "dark")):
+            visit.page.emulate_media(color_scheme=scheme)
+            visit.page.set_viewport_size({"width": width, "height": 844})
+            page = visit.open("/drift?check=brightness")
+
+            for name in ("drift-matrix", "distribution", "mix", "drift-map"):
+                expect(page.locator(f"#{name} .main-svg").first).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate("window.hacked") is None
+        assert (visit.complaints, visit.outside) == ([], [])
+
+    def test_leads_from_check_to_check_and_to_a_class_and_back(self, visit: Visit):
+        """The address is the state."""
+        page = visit.open("/drift")
+
+        page.locator("#drift-checks").get_by_role("link", name="sharpness").click()
+        expect(page.get_by_role("heading", name="Sharpness: the day")).to_be_visible()
+        page.locator("#drift-class").click()
+        page.get_by_role("option", name=HOSTILE).click()
+
+        expect(page).to_have_url(re.compile(r"check=sharpness&class=%3Cimg"))
+        expect(page.locator(".told bdi").first).to_have_text(HOSTILE)
+        page.go_back()
+        expect(page).to_have_url(re.compile(r"check=sharpness$"))
+        assert (visit.complaints, visit.outside) == ([], [])
+
+    def test_opens_evidentlys_report_in_a_page_without_an_origin(self, visit: Visit):
+        """Its scripts run, and get at nothing of ours."""
+        page = visit.open("/drift")
+
+        with page.expect_popup() as opening:
+            page.locator("#evidently").click()
+
+        expect(opening.value.locator("#p")).to_have_text("origin: none")
+
+
+class TestSystemPage:
+    """Does everything run."""
+
+    def test_is_drawn_without_a_complaint_and_fits_in_every_window(self, visit: Visit):
+        """With the disk and the clock, which are asked for apart."""
+        for width in (1440, 390):
+            visit.page.set_viewport_size({"width": width, "height": 844})
+            page = visit.open("/system")
+
+            expect(page.locator("#system-moving")).to_contain_text("Disk of the home")
+            expect(page.locator("#system-traffic .main-svg").first).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert (visit.complaints, visit.outside) == ([], [])
