@@ -10,7 +10,7 @@ ARGS   ?=
 export DO_NOT_TRACK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test check tests-of-parts tests-of-the-whole fix types layers up migrate bench lock
+.PHONY: help setup demo test check tests-of-parts tests-of-the-whole fix types layers up migrate bench vendor lock
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -71,6 +71,9 @@ migrate: setup  ## Bring the database up to this code
 bench: setup  ## Measure what is claimed to be faster, as ratios in one run
 	@$(BIN)/python -m pytest tests/bench --override-ini addopts="-p no:dash"
 	@$(BIN)/python -m tests.bench.serving --write docs/benchmarks.md $(ARGS)
+
+vendor: setup  ## Fetch the browser's runtime anew from npm, checked (dashboard/vendor)
+	@$(BIN)/python -m dashboard.pages.tryout.vendoring
 
 lock:  ## Resolve the versions anew
 	$(BIN)/python -m pip install --quiet uv

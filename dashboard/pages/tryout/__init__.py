@@ -1,0 +1,1 @@
+"""Asks the champion about a picture of one's own, on this server or in the browser alone."""
