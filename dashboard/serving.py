@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
+# What this server takes at all: a picture. Routes that take none refuse far smaller bodies: they
+# are held to LARGEST_BODY unless they set `request.max_content_length` themselves.
+LARGEST_PICTURE = 10_500_000
+LARGEST_BODY = 1_000_000
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # What a socket bound to every address is reached by from this machine.
 _FROM_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
@@ -42,7 +47,7 @@ def serve(server: Flask, host: str, port: int, on_listening: Callable[[str], Non
             threads=8,
             ident=None,
             channel_timeout=30,
-            max_request_body_size=1_000_000,
+            max_request_body_size=LARGEST_PICTURE,
             clear_untrusted_proxy_headers=True,
         )
     except (OSError, ValueError) as error:

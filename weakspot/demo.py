@@ -7,18 +7,24 @@ import os
 import shutil
 import time
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from core import logs
 from core.errors import UsageError
 from core.settings import HomeSettings
-from core.store import embedded
-from core.store.database import open_database
+from core.store import embedded, keys
+from core.store.database import open_database, transaction
+from dashboard.door.rules import keys_are_needed
 from weakspot import demo_story, front
 from weakspot.demo_story import Plan, Summary
 from weakspot.supervisor import Program, Supervisor, child_environment, run_until_signal
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 __all__ = ["Plan", "Summary", "run"]
 
@@ -41,7 +47,8 @@ def run(outer: HomeSettings, plan: Plan, *, stay: bool, as_json: bool) -> bool:
         raise UsageError("the demo has a database of its own; unset WEAKSPOT_DATABASE_URL")
     started = time.monotonic()
     home = _fresh_home(outer.home / "demo")
-    os.environ.update(_environment(home))
+    needs_key = keys_are_needed(plan.host, None)
+    os.environ.update(_environment(home, needs_key=needs_key))
     settings = front.settings()
     # The story tells what happens; the programs' own words are in their logs.
     logs.configure("ERROR", settings.log_format)
@@ -50,6 +57,9 @@ def run(outer: HomeSettings, plan: Plan, *, stay: bool, as_json: bool) -> bool:
         open_database(None, settings.postgres, on_progress=front.say) as engine,
         Supervisor(environment=child_environment({}), logs=home / "logs") as supervisor,
     ):
+        if needs_key:
+            said = "To sign in to the dashboard, which other machines reach"
+            say(f"{said}: {_new_key(engine)}", soft_wrap=True)
         story = demo_story.Story(engine, settings, plan, supervisor, say)
         summary = story.tell(outer.home / "sample-set")
         summary.seconds = round(time.monotonic() - started, 1)
@@ -73,7 +83,7 @@ def _fresh_home(home: Path) -> Path:
     return home
 
 
-def _environment(home: Path) -> dict[str, str]:
+def _environment(home: Path, *, needs_key: bool) -> dict[str, str]:
     """Return the settings of the story's programs, this one included."""
     return {
         "WEAKSPOT_HOME": str(home),
@@ -86,8 +96,16 @@ def _environment(home: Path) -> dict[str, str]:
         # Half a minute each, and at 64 x 64 there is little to be gained.
         "WEAKSPOT_TRAINER_VARIANTS": "",
         "WEAKSPOT_SERVICE_REQUIRE_KEYS": "false",
+        "WEAKSPOT_DASHBOARD_REQUIRE_KEYS": str(needs_key),
         "DO_NOT_TRACK": "1",
     }
+
+
+def _new_key(engine: Engine) -> str:
+    """Return the text of a key that opens everything there is in the story."""
+    with transaction(engine) as connection:
+        grant = keys.Grant(["admin"])
+        return keys.create(connection, "visitor", grant, by="demo", now=datetime.now(UTC))[1]
 
 
 def _closing(summary: Summary, dashboard: str) -> str:

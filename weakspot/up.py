@@ -23,7 +23,7 @@ class Addresses:
     dashboard: str
 
 
-def run(
+def run(  # noqa: PLR0913 - each is named by its caller
     home: HomeSettings,
     *,
     host: str,
@@ -31,6 +31,7 @@ def run(
     dashboard_port: int,
     on_listening: Callable[[Addresses], None],
     require_keys: bool | None = None,
+    sign_in: bool | None = None,
 ) -> None:
     """Start service, monitor, worker and dashboard; return when told to stop.
 
@@ -44,10 +45,12 @@ def run(
         dashboard_port: Port of the dashboard; 0 takes a free one.
         on_listening: Told the addresses once both listen.
         require_keys: Whether callers of the service need API keys; None leaves it to `host`.
+        sign_in: Whether callers of the dashboard do, likewise.
 
     Raises:
         UsageError: Callers need keys, and there are none.
     """
+    from dashboard.door import keyring, rules
     from monitor import __main__ as monitor
     from monitor.messages import delivery
     from service.door.keyring import keys_are_needed, require_some_key
@@ -55,6 +58,7 @@ def run(
     clock = open_clock(home.clock_file)
     postage = monitor.postage_from(AlertSettings())  # pyright: ignore[reportCallIssue]
     needs_keys = keys_are_needed(host, require_keys)
+    needs_sign_in = rules.keys_are_needed(host, sign_in)
     environment = child_environment({"WEAKSPOT_HOME": str(home.home.absolute())})
     with (
         open_database(home.database_url, home.postgres, on_progress=logger.info) as engine,
@@ -62,8 +66,10 @@ def run(
         Supervisor(environment=environment, logs=home.home / "logs") as supervisor,
     ):
         if needs_keys:
-            # Said here, because the service would say it to its log.
+            # Said here, because the service would say it to its log; the dashboard likewise.
             require_some_key(engine, host=host, now=clock.now())
+        if needs_sign_in:
+            keyring.require_some_key(engine, host=host, now=clock.now())
         service = supervisor.start(listener("serve", host, service_port))
         dashboard = supervisor.start(listener("dashboard", host, dashboard_port))
         supervisor.start(Program("monitor", ["monitor"]))

@@ -15,8 +15,9 @@ class Caller:
     """Who asks.
 
     Attributes:
-        name: As it stands in the audit and in labels.
-        scopes: What that key may do; some of core.store.keys.SCOPES.
+        name: As it stands in the audit and in labels: `key:` and the name of the key, as the
+            service writes it, or `dashboard` for whoever sits at this machine.
+        scopes: What that key may do; some of core.store.keys.SCOPES. `admin` may do everything.
     """
 
     name: str
@@ -24,7 +25,12 @@ class Caller:
 
     def may(self, scope: str) -> bool:
         """Say whether this is allowed."""
-        return scope in self.scopes
+        return scope in self.scopes or "admin" in self.scopes
+
+    @property
+    def shown(self) -> str:
+        """The name as the page shows it."""
+        return self.name.removeprefix("key:")
 
     def require(self, scope: str) -> None:
         """Go on only where this is allowed.
@@ -34,8 +40,8 @@ class Caller:
         """
         if not self.may(scope):
             raise ForbiddenError(
-                f"{self.name} may not do that: the key lacks the scope {scope}; sign in with one "
-                f"that has it (weakspot keys create --scope {scope})"
+                f"{self.shown} may not do that: the key lacks the scope {scope}; sign in with one "
+                f"that has it (weakspot keys create NAME --scopes read,{scope})"
             )
 
 

@@ -81,6 +81,7 @@ def up(
         service_port=service.port,
         dashboard_port=board.port,
         require_keys=service.require_keys,
+        sign_in=board.require_keys,
         on_listening=on_listening,
     )
 

@@ -1,8 +1,6 @@
 """How often a caller may ask, and how often an address may guess."""
 
-import pytest
-
-from service.door.rates import Buckets, Lockouts, network_of
+from service.door.rates import Buckets
 
 
 class Ticks:
@@ -77,53 +75,3 @@ class TestBuckets:
 
         assert (refused.granted, refused.wait_s) == (False, 30)
         assert buckets.take("k", 2).granted
-
-
-class TestLockouts:
-    """Addresses that send wrong keys."""
-
-    def test_locks_out_for_a_minute_after_so_many(self):
-        """S21: guessing is answered ever less."""
-        ticks = Ticks()
-        lockouts = Lockouts(most_wrong=3, tick=ticks)
-
-        assert [lockouts.wrong("a") for _ in range(3)] == [False, False, True]
-        assert (lockouts.wait_s("a"), lockouts.wait_s("b")) == (60, 0)
-        ticks.now += 60
-        assert lockouts.wait_s("a") == 0
-
-    def test_begins_anew_after_a_minute(self):
-        """A typo a minute is nobody's attack."""
-        ticks = Ticks()
-        lockouts = Lockouts(most_wrong=2, tick=ticks)
-        lockouts.wrong("a")
-
-        ticks.now += 61
-
-        assert not lockouts.wrong("a")
-
-    def test_forgets_the_oldest_of_too_many_addresses(self):
-        """An attack from everywhere must not fill the memory."""
-        lockouts = Lockouts(most_addresses=100, tick=Ticks())
-
-        for i in range(1000):
-            lockouts.wrong(f"address {i}")
-
-        assert len(lockouts) == 100
-
-
-class TestNetworkOf:
-    """What one sender is known by."""
-
-    @pytest.mark.parametrize(
-        ("address", "network"),
-        [
-            ("192.0.2.7", "192.0.2.7"),
-            ("::ffff:192.0.2.7", "192.0.2.7"),
-            ("2001:db8:0:1:aaaa::1", "2001:db8:0:1::/64"),
-            ("no address", "no address"),
-        ],
-    )
-    def test_takes_all_of_one_line_together(self, address: str, network: str):
-        """Whoever has one IPv6 address has 2**64 of them."""
-        assert network_of(address) == network
