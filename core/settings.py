@@ -166,6 +166,17 @@ class ServiceSettings(BaseSettings):
         le=1,
         description="Share of predictions that a challenger waiting for gate images answers, too.",
     )
+    keep_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of pictures kept on the disk for people to label; 0 keeps none.",
+    )
+    keep_bytes: int = Field(
+        1_000_000_000,
+        ge=0,
+        description="Room on the disk for kept pictures that nobody has labelled; the oldest go.",
+    )
     monitor_hour_utc: int = Field(
         2,
         ge=0,
@@ -325,5 +336,20 @@ class DashboardSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8050, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    require_keys: bool | None = Field(
+        None,
+        description="Whether callers sign in with an API key; unset: but on a loopback address.",
+    )
+    hosts: str = Field(
+        "",
+        description="Further host names it answers to, blanks between; with keys, empty means any.",
+    )
+    https: bool = Field(
+        False,
+        description="Whether browsers reach it by https, through a proxy: cookies then need https.",
+    )
     refresh_s: int = Field(15, ge=1, description="How often an open page asks for news.")
     days: int = Field(30, ge=1, le=400, description="Days shown when the address names none.")
+    labels_a_day: int = Field(
+        20, ge=1, le=10_000, description="Labels that the inbox asks for in a day, of all together."
+    )

@@ -20,19 +20,33 @@ from plotly.utils import PlotlyJSONEncoder
 
 from core.clock import open_clock
 from core.errors import StoreError
-from core.settings import DashboardSettings, HomeSettings
+from core.settings import AlertSettings, DashboardSettings, HomeSettings
 from core.store.database import open_database, transaction
-from dashboard import acting, address, responses, routes
+from dashboard import acting, address, problems, responses, routes
 from dashboard.door import caller as door
-from dashboard.door.entrance import let_owner_in
+from dashboard.door import entrance, sign_in
+from dashboard.door.entrance import Locks
+from dashboard.door.keyring import Keyring, require_some_key
+from dashboard.door.rules import Rules, rules_for
+from dashboard.door.secret import kept_secret
+from dashboard.door.sessions import Signer
 from dashboard.page import Drawn, House, Look, Page
-from dashboard.pages.health import one_class, overview
+from dashboard.pages.alerts import page as alerts
+from dashboard.pages.drift import page as drift
+from dashboard.pages.health import formulas, one_class, overview
+from dashboard.pages.inbox import page as inbox
+from dashboard.pages.models import page as models
+from dashboard.pages.system import page as system
 from dashboard.pages.training import page as training
-from dashboard.parts import components
-from dashboard.serving import leaving_on_signals, serve
+from dashboard.pages.tryout import page as tryout
+from dashboard.parts import components, frame
+from dashboard.parts.moment import moment
+from dashboard.serving import LARGEST_BODY, leaving_on_signals, serve
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from flask import Flask
 
     from dashboard.door.caller import Caller
     from dashboard.parts.components import Component
@@ -67,11 +81,31 @@ _THEME: Any = {
 }
 
 
-_PAGES: tuple[Page, ...] = (overview.PAGE, one_class.PAGE, training.PAGE)
+_PAGES: tuple[Page, ...] = (
+    overview.PAGE,
+    one_class.PAGE,
+    formulas.PAGE,
+    inbox.PAGE,
+    drift.PAGE,
+    models.PAGE,
+    training.PAGE,
+    alerts.PAGE,
+    tryout.PAGE,
+    system.PAGE,
+)
 
 
-def create_app(house: House) -> dash.Dash:
-    """Return the dashboard of a house."""
+def create_app(house: House, rules: Rules | None = None) -> dash.Dash:
+    """Return the dashboard of a house.
+
+    Args:
+        house: What all pages share.
+        rules: How its door is kept; None for this machine alone, without keys.
+
+    Raises:
+        UsageError: Callers need keys, and the secret of their sessions cannot be kept.
+    """
+    rules = rules or Rules()
     app = dash.Dash(
         "weakspot",
         assets_folder=str(_ASSETS),
@@ -84,7 +118,7 @@ def create_app(house: House) -> dash.Dash:
         add_log_handler=False,
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
-    app.layout = _layout(house)
+    app.layout = lambda: _layout(house, keys=rules.keys)  # It names who is signed in.
     _connect(app, house)
     acting.connect(app, house, {name: act for page in _PAGES for name, act in page.actions.items()})
     app.server.register_blueprint(routes.blueprint(house.engine))
@@ -93,7 +127,7 @@ def create_app(house: House) -> dash.Dash:
             page.connect(app, house)
         if page.routes:
             app.server.register_blueprint(page.routes(house))
-    let_owner_in(app.server)
+    _close(app.server, house, rules)
     responses.install(app.server, app.csp_hashes())
     return app
 
@@ -112,10 +146,16 @@ def run(
         on_listening: Told the address as soon as requests are answered.
 
     Raises:
-        UsageError: The address cannot be listened on.
+        UsageError: The address cannot be listened on, or callers need keys and there are none.
         SchemaError: The database needs `weakspot db upgrade` first.
         StoreError: Postgres cannot be started or reached.
     """
+    rules = rules_for(
+        settings.host,
+        require_keys=settings.require_keys,
+        hosts=settings.hosts,
+        https=settings.https,
+    )
 
     def announce(url: str) -> None:
         _log.info("listening on %s", url)
@@ -127,11 +167,33 @@ def run(
         open_database(home.database_url, home.postgres, on_progress=_log.info) as engine,
     ):
         clock = open_clock(home.clock_file)
-        app = create_app(House(engine, clock, home.home, settings.days, settings.refresh_s))
+        if rules.keys:
+            require_some_key(engine, host=settings.host, now=clock.now())
+        house = House(
+            engine,
+            clock,
+            home.home,
+            days=settings.days,
+            refresh_s=settings.refresh_s,
+            labels_a_day=settings.labels_a_day,
+            networks=AlertSettings().networks,  # pyright: ignore[reportCallIssue] - the environment
+        )
+        app = create_app(house, rules)
         serve(app.server, settings.host, settings.port, announce)
 
 
-def _layout(house: House) -> Component:
+def _close(server: Flask, house: House, rules: Rules) -> None:
+    """Give a server its door."""
+    server.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    problems.install(server)
+    locks = None
+    if rules.keys:
+        locks = Locks(Keyring(house.engine, house.clock), Signer(kept_secret(house.home)))
+        server.register_blueprint(sign_in.blueprint(house.engine, house.clock, locks, rules))
+    entrance.install(server, rules, locks, house.clock)
+
+
+def _layout(house: House, *, keys: bool) -> Component:
     return dmc.MantineProvider(
         [
             dcc.Location(id="address", refresh="callback-nav"),
@@ -140,9 +202,10 @@ def _layout(house: House) -> Component:
             dcc.Store(id="title"),
             html.Span(id="nowhere", hidden=True),
             dcc.Store(id="acted"),
-            components.shell(
+            frame.shell(
                 [(page.name, page.path) for page in _PAGES if page.name],
                 patience_s=3 * house.refresh_s + 10,
+                signed_in=door.current().shown if keys else None,
             ),
         ],
         theme=_THEME,
@@ -169,7 +232,7 @@ def _connect(app: dash.Dash, house: House) -> None:
         drawn = draw(house, path, search, caller=door.current(), now=now)
         digest = _digest(path, drawn)
         content = no_update if digest == shown else drawn.content
-        return content, digest, drawn.title, f"{now:%H:%M:%S} UTC"
+        return content, digest, drawn.title, moment(now, f"{now:%H:%M:%S} UTC")
 
     app.clientside_callback(
         ClientsideFunction("weakspot", "setTitle"),
@@ -185,12 +248,6 @@ def _connect(app: dash.Dash, house: House) -> None:
         ClientsideFunction("weakspot", "open"),
         Output("address", "pathname"),
         Input("matrix", "clickData"),
-        prevent_initial_call=True,
-    )
-    app.clientside_callback(
-        ClientsideFunction("weakspot", "find"),
-        Output("address", "pathname", allow_duplicate=True),
-        Input("find", "value"),
         prevent_initial_call=True,
     )
     app.clientside_callback(

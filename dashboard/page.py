@@ -30,6 +30,8 @@ class House:
         home: WEAKSPOT_HOME: bundles, archive and reports lie below it.
         days: Range shown when an address names none.
         refresh_s: How often an open page asks for news.
+        labels_a_day: How many labels the inbox asks for in a day, of everybody together.
+        networks: Networks that messages may go to though not public, with blanks between.
     """
 
     engine: Engine
@@ -37,6 +39,8 @@ class House:
     home: Path
     days: int = 30
     refresh_s: int = 15
+    labels_a_day: int = 20
+    networks: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, jsonify
-from PIL import Image
 
 from core.errors import CatalogError, InvalidImageError, NotFoundError, StoreError
 from core.images.decode import decode
 from core.images.source import read_bytes
 from core.store import images
 from core.store.database import transaction
+from dashboard.parts.pictures import as_jpeg
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 LONGEST_SIDE = 512
-
-_QUALITY = 85
-_KEEP_S = 3600
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +35,7 @@ def blueprint(engine: Engine) -> Blueprint:
     @routes.get("/images/<int:image>")
     def picture(image: int) -> tuple[Response, int] | Response:
         try:
-            return _as_jpeg(_pixels(engine, image))
+            return as_jpeg(_pixels(engine, image), LONGEST_SIDE)
         except (NotFoundError, CatalogError, InvalidImageError) as error:
             _log.info("image %d cannot be shown: %s", image, error)
             return jsonify({"status": "gone", "detail": "this image cannot be shown"}), 404
@@ -66,18 +62,6 @@ def _pixels(engine: Engine, image: int) -> NDArray[np.uint8]:
     if sample is None:
         raise NotFoundError(f"no image has the number {image}")
     return decode(read_bytes(sample.uri))
-
-
-def _as_jpeg(pixels: NDArray[np.uint8]) -> Response:
-    """Return new bytes made from the pixels alone: no EXIF, no file that was uploaded."""
-    small = Image.fromarray(pixels)
-    small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    file = io.BytesIO()
-    small.save(file, "JPEG", quality=_QUALITY)
-    response = Response(file.getvalue(), mimetype="image/jpeg")
-    response.headers["Content-Disposition"] = "inline"
-    response.headers["Cache-Control"] = f"private, max-age={_KEEP_S}"
-    return response
 
 
 _LARGEST_ID = 2**63 - 1

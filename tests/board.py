@@ -18,7 +18,15 @@ from core.store.model_days import ModelDay
 from core.store.registry import Move, Version
 from core.store.standing import Standing
 from core.store.validations import Validation
-from dashboard.pages.health.facts import Answers, ClassReading, Events, OneClass, Overview
+from dashboard.pages.health.facts import (
+    Answers,
+    Change,
+    ClassReading,
+    Events,
+    Numbers,
+    OneClass,
+    Overview,
+)
 from dashboard.parts.days import Range
 
 LAST = date(2026, 3, 14)
@@ -240,8 +248,9 @@ def overview_of(*classes: ClassReading, **changed: Any) -> Overview:
             unlabelled=sum(row.n == 0 for row in rows),
         ),
         "whole": whole() if classes else None,
-        "predictions": 1234,
-        "open_alerts": len(flags),
+        "numbers": Numbers(
+            Change(len(flags), 0), Change(0.9, 0.92), Change(1234, 1000), Change(len(flags), 1)
+        ),
         "events": happened(flags=flags, moves=[Move(1, "v1", moment(8), "test", "first")]),
     }
     return Overview(range=SPAN, now=NOW, classes=list(classes), **(fields | changed))

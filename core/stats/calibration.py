@@ -81,9 +81,30 @@ def expected_calibration_error(
     shares, true = _checked_rows("probabilities", probabilities, labels)
     if bins < 1:
         raise StatisticsError(f"{bins} bins cannot hold any image; use at least 1")
-    confidence = _checked_probabilities(shares.max(axis=1))
-    surplus = confidence - (shares.argmax(axis=1) == true)
-    return float(np.abs(np.bincount(_bins(confidence, bins), weights=surplus)).sum() / true.size)
+    return calibration_error(shares.max(axis=1), shares.argmax(axis=1) == true, bins)
+
+
+def calibration_error(confidences: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
+    """Return `expected_calibration_error` of answers whose top-1 confidences are known.
+
+    Example:
+        >>> calibration_error([0.75, 0.75, 0.75, 0.75], [1, 1, 1, 0])
+        0.0
+
+    Args:
+        confidences: Top-1 probabilities, shape (N,), N at least 1.
+        right: Whether each answer was right, shape (N,).
+        bins: How many bins, at least 1.
+
+    Raises:
+        StatisticsError: There is none, the shapes differ, or a value is no probability.
+    """
+    sure = _checked_confidences(confidences)
+    hits = np.asarray(right, dtype=np.float64)
+    if hits.shape != sure.shape:
+        raise StatisticsError(f"{sure.size} confidences for {hits.size} answers")
+    surplus = np.bincount(_bins(sure, bins), weights=sure - hits)
+    return float(np.abs(surplus).sum() / sure.size)
 
 
 def error_by_chance(

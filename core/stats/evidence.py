@@ -6,7 +6,7 @@ recursion of an e-detector). While the class is healthy, E minus the days counte
 supermartingale, so a healthy class reaches c at most T / c times in T days, whatever the
 alternatives and their weights, as long as both are fixed beforehand.
 
-This module is the arithmetic, without memory: monitor.judgement.rules keeps the state as rows,
+This module is the arithmetic, without memory: core.judging.rules keeps the state as rows,
 sets it back after an alarm, and asks for recovery. Images are taken as independent given the
 past; bursts of near-duplicates need core.stats.day_bet. Results repeat bit for bit on one
 machine and numpy.

@@ -1,7 +1,7 @@
 """What the detectors remember of each class at the end of each examined day.
 
 A row is computed from the row before it and that day's counts, so any stretch can be computed
-again from `class_days`; see monitor.judgement.rules. Detectors are those of core.stats.evidence.
+again from `class_days`; see core.judging.rules. Detectors are those of core.stats.evidence.
 """
 
 from collections.abc import Sequence

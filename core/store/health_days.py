@@ -64,6 +64,30 @@ def write(connection: Connection, found: HealthDay) -> None:
     connection.execute(_WRITE, values)
 
 
+def last_judged(connection: Connection) -> datetime | None:
+    """Return when a day was judged last, anew or for the first time; None before the first."""
+    return connection.execute(sa.select(sa.func.max(col(HealthDayRow.judged_at)))).scalar_one()
+
+
+# Of the document, some 2 MB with 2,500 classes, only what is asked for goes over the wire.
+_NOTICED = sa.text("""
+    SELECT each ->> 'label' AS label, each -> 'days_to_notice' AS days
+      FROM health_days, jsonb_array_elements(document -> 'classes') AS each
+     WHERE day = :day AND version = :version
+""")
+
+
+def days_to_notice(
+    connection: Connection, day: date, version: str
+) -> dict[str, dict[str, float | None]]:
+    """Return, by class, in how many days a drop of each size would be noticed; None for never.
+
+    Empty for a day whose health was not written down.
+    """
+    rows = connection.execute(_NOTICED, {"day": day, "version": version})
+    return {row.label: row.days or {} for row in rows}
+
+
 def get(connection: Connection, day: date | None = None) -> HealthDay | None:
     """Return a day's health, or the latest; None when there is none.
 

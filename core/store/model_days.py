@@ -1,7 +1,7 @@
 """The model as a whole at the end of each examined day: all classes together, in one detector.
 
 A row is computed from the row before it and the day's counts, as those of `class_state` are; see
-monitor.judgement.pool. It also says whether images that belong together were one bet on that day.
+core.judging.pool. It also says whether images that belong together were one bet on that day.
 """
 
 from collections.abc import Collection, Sequence

@@ -11,6 +11,7 @@ from core.store.alerts import ALERTS, Alert, AlertRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 def count(connection: Connection) -> int:
     """Return how many alerts are not resolved, whatever their number and age."""
     statement = sa.select(sa.func.count()).where(col(AlertRow.state) != "resolved")
+    return connection.execute(statement).scalar_one()
+
+
+def count_at(connection: Connection, moment: datetime) -> int:
+    """Return how many alerts were not resolved at a moment of the past."""
+    statement = sa.select(sa.func.count()).where(
+        col(AlertRow.at) <= moment,
+        sa.or_(col(AlertRow.resolved_at).is_(None), col(AlertRow.resolved_at) > moment),
+    )
     return connection.execute(statement).scalar_one()
 
 

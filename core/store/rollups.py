@@ -167,6 +167,13 @@ _BY_DAY = sa.text("""
      ORDER BY 1, 2, 3
 """)
 
+_TOTALS = sa.text("""
+    SELECT (hour AT TIME ZONE 'UTC')::date AS day, sum(n)::bigint AS n
+      FROM prediction_rollups
+     WHERE hour >= :start AND hour < :until
+     GROUP BY 1
+""")
+
 _BY_HOUR = sa.text("""
     SELECT hour, sum(n)::bigint AS n, sum(latency_ms_sum) / sum(n) AS latency_ms
       FROM prediction_rollups
@@ -213,6 +220,11 @@ def by_day(connection: Connection, first: date, last: date) -> list[DayTraffic]:
 def by_hour(connection: Connection, first: date, last: date) -> list[HourTraffic]:
     """Return the traffic of each hour that had any, from `first` to `last`."""
     return [HourTraffic(*row) for row in connection.execute(_BY_HOUR, _range(first, last))]
+
+
+def totals(connection: Connection, first: date, last: date) -> dict[date, int]:
+    """Return how many predictions each day from `first` to `last` had; days without are absent."""
+    return {day: int(n) for day, n in connection.execute(_TOTALS, _range(first, last))}
 
 
 def _range(first: date, last: date) -> dict[str, Any]:

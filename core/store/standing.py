@@ -62,7 +62,9 @@ def standings(
         for flag in flags.overlapping(connection, day, day)
         if flag.kind == flags.CHANGE and flag.closed_on != day
     }
-    alarmed = class_state.ever_alarmed(connection, version, day)
+    # What this version has alarmed on matters only to the flags of others, and is asked of a year.
+    inherited = any(flag.version != version for flag in open_flags.values())
+    alarmed = class_state.ever_alarmed(connection, version, day) if inherited else set[str]()
     return [
         ClassStanding(
             label,

@@ -85,6 +85,37 @@ class Trace:
     lead: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """The image that looks most like another one.
+
+    Attributes:
+        image: Its number.
+        confidence: How sure the version was of it.
+        distance: Euclidean distance of the two embeddings, from 0 to 2.
+    """
+
+    image: int
+    confidence: float
+    distance: float
+
+
+# Exact, without an index: a class has some thousand traces, and there is an index on those.
+_NEAREST_RIGHT = sa.text("""
+    SELECT t.image AS of, near.image, near.confidence, near.distance
+      FROM unnest(CAST(:versions AS text[]), CAST(:images AS bigint[])) AS asked (version, image)
+      JOIN validation_traces t ON t.version = asked.version AND t.image = asked.image
+     CROSS JOIN LATERAL (
+           SELECT o.image, o.confidence, o.embedding <-> t.embedding AS distance
+             FROM validation_traces o
+            WHERE o.version = t.version
+              AND o.label = :label
+              AND o.predicted = :label
+              AND o.image <> t.image
+            ORDER BY o.embedding <-> t.embedding, o.image
+            LIMIT 1) AS near
+""")
+
 _WRITTEN = (
     ("version", "text"),
     ("image", "int8"),
@@ -155,6 +186,29 @@ def suspected(connection: Connection, asked: Stretch) -> list[Trace]:
     statement = _of(asked).where(col(TraceRow.suggested).is_not(None))
     order = (col(TraceRow.margin), col(TraceRow.image))
     return [Trace(*row) for row in connection.execute(statement.order_by(*order))]
+
+
+def nearest_right(
+    connection: Connection, label: str, images: Sequence[tuple[str, int]]
+) -> dict[int, Neighbour]:
+    """Return, for each judged image, the one of a class answered right that looks most like it.
+
+    Nearness is that of the embeddings. Images whose traces are no longer kept have no neighbour.
+
+    Args:
+        connection: Where to ask.
+        label: The class that the neighbours bear, and were taken for.
+        images: Each with the version that saw it.
+    """
+    if not images:
+        return {}
+    values = {
+        "label": label,
+        "versions": [version for version, _ in images],
+        "images": [image for _, image in images],
+    }
+    found = connection.execute(_NEAREST_RIGHT, values)
+    return {row.of: Neighbour(row.image, row.confidence, row.distance) for row in found}
 
 
 def forget(connection: Connection, before: date) -> int:

@@ -18,9 +18,6 @@
       var point = click && click.points && click.points[0];
       return ours(point && point.customdata);
     },
-    find: function (path) {
-      return ours(path);
-    },
     // A choice of a search leads to the address that shows it, unless that is shown already.
     pick: function (address) {
       var isOurs = typeof address === "string" && address.indexOf("/training") === 0;
@@ -50,6 +47,27 @@
       event.preventDefault();
     }
   }, true);
+
+  // A chart as a picture: what is drawn, on the page's own ground and in the page's colour of text.
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest && event.target.closest(".chart-png[data-chart]");
+    var place = button && document.getElementById(button.dataset.chart);
+    var drawn = place && place.querySelector(".js-plotly-plot");
+    if (!drawn || !window.Plotly) { return; }
+    var looks = getComputedStyle(document.documentElement);
+    var paper = looks.getPropertyValue("--paper").trim(), text = looks.getPropertyValue("--text").trim();
+    var layout = Object.assign({}, drawn.layout, {
+      paper_bgcolor: paper,
+      plot_bgcolor: paper,
+      width: drawn.clientWidth,
+      height: drawn.clientHeight,
+      font: Object.assign({}, drawn.layout.font, { color: text, family: "sans-serif" }),
+    });
+    window.Plotly.downloadImage({ data: drawn.data, layout: layout }, {
+      format: "png", scale: 2, width: drawn.clientWidth, height: drawn.clientHeight,
+      filename: "weakspot-" + button.dataset.chart,
+    });
+  });
 
   // When the server stays silent, the page says so instead of looking fresh.
   function mark() {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from dashboard.address import OVERVIEW, RANGES, class_address
+from dashboard.address import RANGES, class_address
 from dashboard.parts.saying import Mention
 
 if TYPE_CHECKING:
@@ -38,65 +38,17 @@ _BADGE_TONES: dict[str, Tone] = {
     "silent": "bad",
     "trained": "good",
     "champion": "good",
+    "drift": "bad",
+    "no drift": "good",
+    "done": "good",
+    "sent": "good",
+    "dead": "bad",
+    "loaded": "good",
+    "late": "bad",
 }
 _TONE_ICONS: dict[Tone, str] = {"bad": "warning", "watch": "eye", "good": "check", "none": "dots"}
 
 _CHART: Any = {"displayModeBar": False, "responsive": True, "showTips": False, "doubleClick": False}
-
-
-def shell(pages: Sequence[tuple[str, str]], *, patience_s: int) -> Component:
-    """Return what surrounds every page: the header, and the place the page is shown in.
-
-    Args:
-        pages: The names and paths of the navigation.
-        patience_s: After so long without news the page says that it is stale.
-    """
-    header = dmc.AppShellHeader(
-        html.Div(
-            [
-                dcc.Link(
-                    [icon("target"), html.Span("Weakspot", className="medium-inline")],
-                    href=OVERVIEW,
-                    className="brand",
-                    id="home",
-                ),
-                html.Nav(
-                    [dcc.Link(name, href=path, className="nav-link") for name, path in pages],
-                    **attributes({"aria-label": "Pages"}),
-                ),
-                html.Span(className="grow"),
-                html.Span(
-                    [html.Span("as of ", className="medium-inline"), html.Span(id="heard")],
-                    className="heard",
-                ),
-                dmc.ColorSchemeToggle(
-                    lightIcon=icon("sun"),
-                    darkIcon=icon("moon"),
-                    variant="subtle",
-                    color="gray",
-                    size="lg",
-                    id="scheme",
-                    **attributes({"aria-label": "Switch between light and dark"}),
-                ),
-            ],
-            className="header",
-        )
-    )
-    stale = html.Div(
-        "No news from the dashboard's server: what stands here may be out of date.",
-        id="stale",
-        className="stale",
-        role="status",
-        **attributes({"data-patience": str(patience_s)}),
-    )
-    said = html.Div(id="said", className="said", role="status")
-    page = html.Div(loading(), id="page", className="page")
-    return dmc.AppShell(
-        [header, dmc.AppShellMain([stale, said, page])],
-        header={"height": 52},
-        padding=0,
-        id="shell",
-    )
 
 
 def loading() -> Component:
@@ -141,7 +93,9 @@ def verdict(said: Verdict, *, days: int | None) -> Component:
     )
 
 
-def panel(title: str, children: Children, *, hint: str = "", side: Component = None) -> Component:
+def panel(
+    title: str, children: Children, *, hint: Children = "", side: Component = None
+) -> Component:
     """Return a titled panel.
 
     Args:
@@ -219,18 +173,33 @@ def chart(figure: Figure, *, name: str, words: str, dense: bool = False) -> Comp
         dense: Whether its cells are too narrow for text on smaller screens.
     """
     height = figure["layout"]["height"]
-    return html.Div(
+    drawing = html.Div(
         dcc.Graph(id=name, figure=figure, config=_CHART, style={"height": f"{height}px"}),
         className="chart chart-dense" if dense else "chart",
         role="img",
         **attributes({"aria-label": words}),
     )
+    keep = html.Button(
+        "PNG",
+        className="export chart-png",
+        title="Keep this chart as a picture",
+        **attributes(
+            {"type": "button", "data-chart": name, "aria-label": f"Keep as a picture: {words}"}
+        ),
+    )
+    return html.Div([drawing, keep], className="chart-frame")
 
 
-def tiles(pairs: Sequence[tuple[str, str]]) -> Component:
-    """Return a row of (name, value)."""
+def tiles(entries: Sequence[tuple[str, str] | tuple[str, str, Component]]) -> Component:
+    """Return a row of (name, value), or of (name, value, what it was before)."""
     return html.Dl(
-        [html.Div([html.Dt(name), html.Dd(value)], className="tile") for name, value in pairs],
+        [
+            html.Div(
+                [html.Dt(name), html.Dd(value), *(html.Dd(each, className="was") for each in more)],
+                className="tile",
+            )
+            for name, value, *more in entries
+        ],
         className="tiles",
     )
 
@@ -256,20 +225,6 @@ def _sign(sign: str) -> Component:
     if sign.startswith("#"):
         return html.Span(className="mark", style={"background": sign})
     return html.Span(className=sign)
-
-
-def finder(labels: Sequence[str]) -> Component:
-    """Return a field in which the name of a class is typed, to go to its page."""
-    return dmc.Select(
-        id="find",
-        data=[{"value": class_address(label), "label": label} for label in sorted(labels)],
-        placeholder="Find a class",
-        searchable=True,
-        limit=50,
-        size="xs",
-        nothingFoundMessage="No such class",
-        **attributes({"aria-label": "Find a class"}),
-    )
 
 
 def ranges(current: int, addresses: Sequence[str]) -> Component:

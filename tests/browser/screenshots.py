@@ -76,7 +76,7 @@ def worst_class(chromium: Browser, url: str) -> str:
     page = chromium.new_page()
     page.goto(url)
     wait_until_drawn(page)
-    path = page.locator("#classes tbody tr a").first.get_attribute("href")
+    path = page.locator("#classes [row-index='0'] a").first.get_attribute("href")
     page.close()
     if path is None:
         raise SystemExit(f"{url} shows no class yet")

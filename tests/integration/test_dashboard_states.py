@@ -33,7 +33,7 @@ class TestAlertsAboutNoClass:
             for number in range(250):
                 notice(connection, f"cause {number}")
 
-        assert empty.overview().open_alerts == 250
+        assert empty.overview().numbers.open_alerts.now == 250
 
     def test_an_open_one_is_never_crowded_out(self, empty: Told):
         """An alert from before hundreds of others is as open as they were."""
@@ -46,7 +46,7 @@ class TestAlertsAboutNoClass:
         facts = empty.overview()
 
         assert [each.title for each in facts.events.open_notices] == ["about the first"]
-        assert facts.open_alerts == 1
+        assert facts.numbers.open_alerts.now == 1
         assert '"about the first. ", "No class has been examined yet"' in empty.page("/")
 
 

@@ -14,8 +14,8 @@ from core.store.alert_policy import parse
 from core.store.alerts import Alert
 from core.store.database import transaction
 from core.store.registry import Load
-from dashboard import gather
-from dashboard.verdict import of_overview
+from dashboard.pages.health import gather
+from dashboard.pages.health.verdict import of_overview
 from service.upkeep import Upkeep
 from tests.faults import promote
 from tests.pool import register

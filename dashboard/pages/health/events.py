@@ -1,9 +1,9 @@
-"""What happened, as one list: promotions, alerts, retrainings, runs that failed."""
+"""What happened, as one list: promotions, alerts, retrainings, runs that failed or never came."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from dashboard.parts.saying import Mention, Phrase
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from core.store.runs import Run
     from dashboard.pages.health.facts import Events
 
-Kind = Literal["deployment", "alert", "recovery", "retraining", "failure"]
+Kind = Literal["deployment", "alert", "recovery", "retraining", "failure", "missed"]
 
 _ENDINGS = {
     "queued": "waits for a worker",
@@ -56,6 +56,7 @@ def listed(happened: Events) -> list[Event]:
         events += _of_notice(notice)
     events += [_retraining(job) for job in happened.jobs]
     events += [_failure(run) for run in happened.failed]
+    events += [_missed(day) for day in happened.missed]
     # By the day it belongs to: days that are caught up late are told where they happened.
     return sorted(events, key=lambda event: (event.day, event.at), reverse=True)
 
@@ -102,6 +103,14 @@ def _failure(run: Run) -> Event:
     reason = str(run.detail.get("detail") or run.detail.get("error") or "")
     title: Phrase = [f"The {run.kind} run of {run.slot} failed"]
     return Event("failure", run.started_at, run.started_at.date(), title, reason)
+
+
+def _missed(day: date) -> Event:
+    """Return that nobody examined a day, as of the end of the next, when that was certain."""
+    certain = datetime.combine(day + timedelta(days=2), time(), UTC)
+    return Event(
+        "missed", certain, day, ["Not examined"], "no run of the monitor has done this day"
+    )
 
 
 def ending(job: Job) -> str:

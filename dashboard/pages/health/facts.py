@@ -1,7 +1,7 @@
 """What the pages are drawn from: rows of the store, put side by side.
 
 Nothing is judged here and nothing invented: every figure on the dashboard is one of these.
-`dashboard.gather` asks for them.
+`dashboard.pages.health.gather` asks for them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from core.store.alerts import Alert
     from core.store.class_days import ClassDay
     from core.store.class_state import ClassState
+    from core.store.drift import DriftCheck
     from core.store.flags import Flag
     from core.store.jobs import Job
     from core.store.model_days import ModelDay
     from core.store.registry import Move, Version
     from core.store.runs import Run
     from core.store.standing import Standing
+    from core.store.traces import Neighbour
     from core.store.validations import Validation, WrongImage
+    from dashboard.pages.health.quality import Week
     from dashboard.parts.days import Range
 
 
@@ -38,6 +41,7 @@ class Events:
             monitor itself.
         jobs: Retrainings.
         failed: Runs that failed.
+        missed: Days that nobody has examined, though they have been over for a day.
     """
 
     moves: list[Move]
@@ -46,6 +50,7 @@ class Events:
     notices: list[Alert]
     jobs: list[Job]
     failed: list[Run]
+    missed: list[date] = field(default_factory=list[date])
 
     @property
     def open_notices(self) -> list[Alert]:
@@ -100,6 +105,32 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A number, and what it was before; None where there is nothing to compare."""
+
+    now: float
+    before: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The numbers on top, each with what it was a day or a week before.
+
+    Attributes:
+        flagged: Classes whose flag is open on the day of the last exam, and a week before.
+        accuracy: Share of all labelled images answered right in the last seven days up to it, and
+            in the seven before; None where none was judged.
+        predictions: On the day of the last exam, and on the day before.
+        open_alerts: Alerts that are not resolved now, and a week ago.
+    """
+
+    flagged: Change
+    accuracy: Change | None
+    predictions: Change
+    open_alerts: Change
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """What the overview is drawn from.
 
@@ -112,9 +143,10 @@ class Overview:
         answers: How the last exam went, over all classes.
         classes: Every class, the worst first; only those that are shown have their days.
         whole: All classes together at the end of the last exam; None before the first.
-        predictions: Predictions on the day of the last exam.
-        open_alerts: Alerts that are not resolved, of classes and of everything else.
+        numbers: The numbers on top.
         events: What happened, in the range and before.
+        trends: By class, its accuracy on each of the last days; see `TREND_DAYS`.
+        noticed: By class, in how many days a drop of each size would be noticed; None for never.
     """
 
     range: Range
@@ -125,9 +157,10 @@ class Overview:
     answers: Answers
     classes: list[ClassReading]
     whole: ModelDay | None
-    predictions: int
-    open_alerts: int
+    numbers: Numbers
     events: Events
+    trends: Mapping[str, str] = field(default_factory=dict[str, str])
+    noticed: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +178,9 @@ class OneClass:
         versions: The versions examined in the range, the newest first.
         wrong: Images it was mistaken on in the range, the surest wrong answers first.
         events: What happened to it, whenever that was, and the promotions.
+        weeks: Its weeks, as far back as `dashboard.pages.health.quality` goes, in order.
+        neighbours: By wrong image, the one answered right that looks most like it.
+        drift: What was checked among its predictions on the last day that was checked, by column.
     """
 
     range: Range
@@ -156,3 +192,6 @@ class OneClass:
     versions: list[Version]
     wrong: list[WrongImage]
     events: Events
+    weeks: list[Week] = field(default_factory=list)
+    neighbours: Mapping[int, Neighbour] = field(default_factory=dict)
+    drift: list[DriftCheck] = field(default_factory=list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from dashboard.parts.wording import day_text, evidence_text, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import date
 
     from core.store.class_days import ClassDay
     from core.store.class_state import ClassState
@@ -242,19 +244,39 @@ def confusion_series(facts: OneClass) -> list[Confusions]:
     counted = newest.reference.get(facts.reading.label, {})
     n = counted.get("n", 0)
     shares = {label: times / n for label, times in counted.get("confused", {}).items()} if n else {}
-    versions = list(facts.epochs)[: len(_SERIES)]
+    stretches = _stretches(facts)[: len(_SERIES)]
     return [
         *[
-            Confusions(f"{version}, this range", _SERIES[i], _confused(facts, version))
-            for i, version in enumerate(versions)
+            Confusions(name, _SERIES[i], _confused(facts, version, first, last))
+            for i, (name, version, first, last) in enumerate(stretches)
         ],
         Confusions(f"reference of {newest.version} (n = {n})", GREY, shares),
     ]
 
 
-def _confused(facts: OneClass, version: str) -> dict[str, float]:
-    """Return how a class was mistaken by a version in the range, as shares of its images."""
-    days = [day for day in facts.epochs[version] if facts.range.holds(day.day)]
+def _stretches(facts: OneClass) -> list[tuple[str, str, date, date]]:
+    """Return the stretches that are compared: name, version, first and last day.
+
+    Each version of the range is one; where the class fell within it, since then is one and before
+    is another.
+    """
+    first, last = facts.range.first, facts.range.last
+    flag = facts.reading.flag
+    found: list[tuple[str, str, date, date]] = []
+    for version in facts.epochs:
+        if flag and flag.version == version and first < flag.since <= last:
+            since = day_text(flag.since, today=facts.now.date())
+            found.append((f"{version}, since {since}", version, flag.since, last))
+            before = flag.since - timedelta(days=1)
+            found.append((f"{version}, before in this range", version, first, before))
+        else:
+            found.append((f"{version}, this range", version, first, last))
+    return found
+
+
+def _confused(facts: OneClass, version: str, first: date, last: date) -> dict[str, float]:
+    """Return how a class was mistaken by a version, as shares of its images."""
+    days = [day for day in facts.epochs[version] if first <= day.day <= last]
     n = sum(day.n for day in days)
     times: dict[str, int] = {}
     for day in days:

@@ -11,7 +11,9 @@ from core.stats.proportions import jeffreys
 from core.store import (
     alerts,
     class_days,
+    class_history,
     class_state,
+    drift,
     due,
     flags,
     jobs,
@@ -21,10 +23,21 @@ from core.store import (
     rollups,
     runs,
     standing,
+    traces,
     validations,
 )
 from core.store.class_days import Tally
-from dashboard.pages.health.facts import Answers, ClassReading, Events, OneClass, Overview
+from dashboard.pages.health import quality
+from dashboard.pages.health.facts import (
+    Answers,
+    Change,
+    ClassReading,
+    Events,
+    Numbers,
+    OneClass,
+    Overview,
+)
+from dashboard.pages.health.once import once_an_exam
 from dashboard.parts.days import Range
 
 if TYPE_CHECKING:
@@ -33,13 +46,17 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from core.store.class_days import ClassDay
+    from core.store.drift import DriftCheck
     from core.store.standing import ClassStanding, Standing
     from core.store.validations import Validation
+    from dashboard.pages.health.quality import Week
 
 RECENT_DAYS = 7
 MOST_WRONG_IMAGES = 24
 MOST_SHOWN = 40
 
+_DAY, _WEEK = timedelta(days=1), timedelta(days=7)
+_LAST_HOUR = 23
 _FEWEST_DAYS = 7
 _RECENT_ROWS = 200
 _ORDER: dict[Standing, int] = {
@@ -61,6 +78,7 @@ def overview(connection: Connection, *, days: int, now: datetime) -> Overview:
     silent = class_state.days_without_labels(connection, shown, span.first, span.last)
     happened = _events(connection, classes)
     latest = validations.latest(connection, limit=1)
+    known = once_an_exam(connection, exam) if exam else None
     return Overview(
         range=_fitted(span, rows, happened, now),
         now=now,
@@ -70,9 +88,10 @@ def overview(connection: Connection, *, days: int, now: datetime) -> Overview:
         answers=_answers(connection, exam, classes),
         classes=_with_days(classes, rows, silent),
         whole=model_days.at(connection, exam.version, exam.day) if exam else None,
-        predictions=_predictions(connection, exam),
-        open_alerts=open_alerts.count(connection),
-        events=happened,
+        numbers=_numbers(connection, exam, now),
+        events=replace(happened, missed=_missed(connection, span, now)),
+        trends=known.trends if known else {},
+        noticed=known.noticed if known else {},
     )
 
 
@@ -87,6 +106,9 @@ def one_class(connection: Connection, label: str, *, days: int, now: datetime) -
     happened = _events(connection, found, label)
     span = _fitted(span, rows, happened, now)
     examined = list(dict.fromkeys([exam.version, *(day.version for day in reversed(rows))]))
+    wrong = validations.wrong_images(
+        connection, label, span.first, span.last, limit=MOST_WRONG_IMAGES
+    )
     return OneClass(
         range=span,
         now=now,
@@ -98,11 +120,25 @@ def one_class(connection: Connection, label: str, *, days: int, now: datetime) -
         },
         states=class_state.series(connection, label, span.first, span.last),
         versions=[registry.get(connection, version) for version in examined],
-        wrong=validations.wrong_images(
-            connection, label, span.first, span.last, limit=MOST_WRONG_IMAGES
-        ),
+        wrong=wrong,
         events=_of_label(happened, label),
+        weeks=_weeks(connection, label, rows, span),
+        neighbours=traces.nearest_right(
+            connection, label, [(each.version, each.image) for each in wrong]
+        ),
+        drift=_drift(connection, label, exam),
     )
+
+
+def _weeks(connection: Connection, label: str, rows: list[ClassDay], span: Range) -> list[Week]:
+    first = max(span.first, span.last - timedelta(days=quality.LONGEST_DAYS - 1))
+    called = class_history.called(connection, label, first, span.last)
+    return quality.weeks(rows, called, first, span.last)
+
+
+def _drift(connection: Connection, label: str, exam: Validation) -> list[DriftCheck]:
+    day = drift.last_day(connection)
+    return drift.of_class(connection, day, exam.version, label) if day else []
 
 
 def _span(exam: Validation | None, days: int, now: datetime) -> Range:
@@ -203,10 +239,45 @@ def _badness(reading: ClassReading) -> tuple[int, float, float, str]:
     return (_ORDER[reading.standing], -reading.evidence_share, accuracy, reading.label)
 
 
-def _predictions(connection: Connection, exam: Validation | None) -> int:
+def _numbers(connection: Connection, exam: Validation | None, now: datetime) -> Numbers:
+    alerts_open = Change(
+        open_alerts.count(connection), open_alerts.count_at(connection, now - _WEEK)
+    )
     if exam is None:
-        return 0
-    return sum(hour.n for hour in rollups.by_hour(connection, exam.day, exam.day))
+        return Numbers(Change(0, None), None, Change(0, None), alerts_open)
+    yesterday, week_ago = exam.day - timedelta(days=1), exam.day - _WEEK
+    answered = rollups.totals(connection, yesterday, exam.day)
+    return Numbers(
+        Change(_flagged(connection, exam.day), _flagged(connection, week_ago)),
+        _accuracy(connection, exam.day),
+        Change(answered.get(exam.day, 0), answered.get(yesterday)),
+        alerts_open,
+    )
+
+
+def _flagged(connection: Connection, day: date) -> int:
+    """Return how many classes had their flag open at the end of a day."""
+    found = flags.overlapping(connection, day, day)
+    return sum(flag.kind == flags.CHANGE and flag.closed_on != day for flag in found)
+
+
+def _accuracy(connection: Connection, last: date) -> Change | None:
+    """Return the share of right answers in the last seven days, and in the seven before."""
+    n, correct = class_history.total(connection, last - _WEEK + _DAY, last)
+    if not n:
+        return None
+    n_before, before = class_history.total(connection, last - 2 * _WEEK + _DAY, last - _WEEK)
+    return Change(correct / n, before / n_before if n_before else None)
+
+
+def _missed(connection: Connection, span: Range, now: datetime) -> list[date]:
+    """Return the days of the range that nobody has examined.
+
+    At which hour the monitor comes is its own affair, so a day is missed once the next is over.
+    """
+    back = (now.date() - span.first).days
+    days = due.missed_days(connection, now, hour_utc=_LAST_HOUR, catch_up_days=back)
+    return [day for day in days if span.holds(day)]
 
 
 def _events(

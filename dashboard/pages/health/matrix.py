@@ -41,14 +41,19 @@ _ROW_PX = 28
 _LANE_PX = 24
 _TOP_PX, _BOTTOM_PX = 8, 34
 
-_LANES = {"deployment": 2, "alert": 1, "recovery": 1, "retraining": 0, "failure": 0}
-_LANE_NAMES = ["retrainings", "alerts", "deployments"]
+_LANES = {"deployment": 3, "alert": 2, "recovery": 2, "retraining": 1, "failure": 0, "missed": 0}
+_LANE_NAMES = ["runs", "retrainings", "alerts", "deployments"]
+# Fewer images than this say next to nothing: 95 % of what four right answers may mean is a span
+# of more than 40 points.
+FEWEST_COLOURED = 5
+_MOST_NAMED_DAYS = 31
 _SYMBOLS: dict[str, tuple[str, str]] = {
     "deployment": ("diamond", BLUE),
     "alert": ("triangle-up", ORANGE),
     "recovery": ("circle-open", BLUE),
     "retraining": ("square", GREY),
     "failure": ("x", ORANGE),
+    "missed": ("x-open", ORANGE),
 }
 
 
@@ -65,14 +70,16 @@ def matrix(facts: Overview, classes: Sequence[ClassReading]) -> Figure:
     shown: list[list[str]] = [[""] * len(days) for _ in classes]
     hover: list[list[str]] = [[""] * len(days) for _ in classes]
     empty: list[tuple[str, int, str]] = []
+    few: list[str] = []
     for row, reading in enumerate(classes):
         for day in reading.days:
             column = place.get(day.day)
             if column is None:
                 continue
             text = cell_hover(day, facts.now.date(), reading.silent.get(day.day, 0))
-            if day.n == 0:
+            if day.n < FEWEST_COLOURED:
                 empty.append((days[column], row, text))
+                few.append(f"n {day.n}" if day.n else "")
                 continue
             accuracy[row][column] = day.correct / day.n
             shown[row][column] = f"{100 * day.correct / day.n:.0f}"
@@ -85,7 +92,7 @@ def matrix(facts: Overview, classes: Sequence[ClassReading]) -> Figure:
         "zmin": 0,
         "zmax": 1,
         "text": shown,
-        "texttemplate": "%{text}" if len(days) <= 31 else "",
+        "texttemplate": "%{text}" if len(days) <= _MOST_NAMED_DAYS else "",
         "textfont": {"size": 11},
         "hovertext": hover,
         "hoverinfo": "text",
@@ -98,7 +105,10 @@ def matrix(facts: Overview, classes: Sequence[ClassReading]) -> Figure:
     }
     hatched = {
         "type": "scatter",
-        "mode": "markers",
+        "mode": "markers+text" if len(days) <= _MOST_NAMED_DAYS else "markers",
+        "text": few,
+        "textposition": "middle center",
+        "textfont": {"size": 10, "color": GREY},
         "x": [day for day, _, _ in empty],
         "y": [row for _, row, _ in empty],
         "hovertext": [text for _, _, text in empty],
@@ -155,7 +165,7 @@ def _lane(happened: Events, span: Range) -> list[dict[str, Any]]:
     for flag in filter(span.touches, happened.flags):
         begin, end = max(flag.since, span.first), min(flag.closed_on or span.last, span.last)
         bars["x"] += [begin.isoformat(), end.isoformat(), None]
-        bars["y"] += [1, 1, None]
+        bars["y"] += [_LANES["alert"], _LANES["alert"], None]
     events = [event for event in listed(happened) if span.holds(event.day)]
     marks = {
         "type": "scatter",

@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from dash import dcc, html
 
-from dashboard.address import (
-    RANGES,
-    class_address,
-    image_address,
-    label_of,
-    overview_address,
-)
+from dashboard.address import RANGES, class_address, label_of, overview_address
 from dashboard.page import Drawn, Page
-from dashboard.pages.health import figures, gather, verdict
-from dashboard.pages.health.events import ending
+from dashboard.pages.health import class_story, figures, gather, quality, verdict, week_figures
+from dashboard.pages.health.actions import ACTIONS
+from dashboard.pages.health.formulas import hint
+from dashboard.pages.health.gallery import gallery
+from dashboard.pages.health.view import CLASS_CSV, DRIFT_CSV, WRONG_CSV, csv_address
 from dashboard.parts import components as parts
-from dashboard.parts import exam_numbers
-from dashboard.parts.wording import day_text, moment_text, percent
+from dashboard.parts import exports
+from dashboard.parts.wording import day_text
 
 if TYPE_CHECKING:
-    from core.store.alerts import Alert
-    from core.store.flags import Flag
-    from core.store.jobs import Job
-    from core.store.validations import WrongImage
+    from collections.abc import Callable
+
+    from dashboard.door.caller import Caller
     from dashboard.page import Look
     from dashboard.pages.health.facts import OneClass
-    from dashboard.parts.components import Component
+    from dashboard.parts.components import Children, Component
+
+_log = logging.getLogger(__name__)
 
 
-def draw(facts: OneClass, *, days: int, named: int | None) -> Component:
+def draw(facts: OneClass, *, days: int, named: int | None, caller: Caller) -> Component:
     """Return the page's content.
 
     Args:
         facts: What it is drawn from.
         days: The range in days.
         named: The range as links should carry it on; None when it is the usual one.
+        caller: Who looks; buttons that they may not press are left out.
     """
     reading = facts.reading
     side = parts.ranges(days, [class_address(reading.label, each) for each in RANGES])
@@ -52,19 +52,42 @@ def draw(facts: OneClass, *, days: int, named: int | None) -> Component:
                 className="crumbs",
             ),
             parts.verdict(verdict.of_class(facts), days=named),
-            parts.panel("Accuracy", _accuracy(facts), hint=_ACCURACY_HINT, side=side),
+            class_story.deeds(facts, caller),
+            _panel(
+                "Accuracy",
+                _accuracy,
+                facts,
+                hint=_ACCURACY_HINT,
+                side=html.Div([side, _csv(CLASS_CSV, facts, named)], className="side"),
+            ),
             html.Div(
                 [
-                    parts.panel("Evidence of a drop", _evidence(facts), hint=_EVIDENCE_HINT),
-                    parts.panel("Mistaken for", _confusion(facts), hint=_CONFUSION_HINT),
+                    _panel("Evidence of a drop", _evidence, facts, hint=_EVIDENCE_HINT),
+                    _panel("Mistaken for", _confusion, facts, hint=_CONFUSION_HINT),
                 ],
                 className="pair",
             ),
-            parts.panel("Wrong images", _wrong(facts), hint=_wrong_hint(facts)),
             html.Div(
                 [
-                    parts.panel("Alerts", _alerts(facts)),
-                    parts.panel("Retrainings", _retrainings(facts)),
+                    _panel("Precision, recall, confidence", _shares, facts, hint=_WEEKS_HINT),
+                    _panel("Calibration error", _calibration, facts, hint=_CALIBRATION_HINT),
+                ],
+                className="pair",
+            ),
+            _panel(
+                "Wrong images", gallery, facts, hint=_WRONG_HINT, side=_csv(WRONG_CSV, facts, named)
+            ),
+            _panel(
+                "Drift of this class",
+                class_story.drift,
+                facts,
+                hint=_drift_hint(facts),
+                side=_csv(DRIFT_CSV, facts, named),
+            ),
+            html.Div(
+                [
+                    _panel("Alerts", class_story.alerts, facts),
+                    _panel("Retrainings", class_story.retrainings, facts),
                 ],
                 className="pair",
             ),
@@ -73,15 +96,60 @@ def draw(facts: OneClass, *, days: int, named: int | None) -> Component:
     )
 
 
-_ACCURACY_HINT = (
+_ACCURACY_HINT = hint(
     "A dot is one day with its 95 % Jeffreys interval. While a version's accuracy does not change, "
-    "the band holds it with 95 % confidence, however often one looks."
+    "the band holds it with 95 % confidence, however often one looks.",
+    "interval",
+    "sequence",
 )
-_EVIDENCE_HINT = (
+_EVIDENCE_HINT = hint(
     "e-SR detector: an alarm when the evidence reaches the threshold, which the alarm budget sets; "
-    "then it begins anew. A healthy class reaches it at most as often as the budget says."
+    "then it begins anew. A healthy class reaches it at most as often as the budget says.",
+    "evidence",
 )
-_CONFUSION_HINT = "Share of its images that were taken for each other class."
+_CONFUSION_HINT = hint("Share of its images that were taken for each other class.", "confusion")
+_WEEKS_HINT = hint(
+    f"Labelled images of seven days together, for the last {quality.LONGEST_DAYS} days at most.",
+    "weeks",
+)
+_CALIBRATION_HINT = hint(
+    "How far confidence and truth lie apart among the images that were called so.", "calibration"
+)
+_WRONG_HINT = hint(
+    "The surest wrong answers first; beside each the image of the class answered right that looks "
+    "most like it.",
+    "nearest",
+)
+
+
+def _drift_hint(facts: OneClass) -> Children:
+    when = ""
+    if facts.drift:
+        check = facts.drift[0]
+        when = f" on {day_text(check.day, today=facts.now.date())}, with {check.version}"
+    return hint(f"Predictions that bear its name{when}, against the reference.", "drift")
+
+
+def _panel(
+    title: str,
+    drawn: Callable[[OneClass], Component],
+    facts: OneClass,
+    *,
+    hint: Children = "",
+    side: Component = None,
+) -> Component:
+    """Return a panel; one that cannot be drawn says so, and the others stand."""
+    try:
+        return parts.panel(title, drawn(facts), hint=hint, side=side)
+    except Exception:
+        _log.exception("the panel %r of %s cannot be drawn", title, facts.reading.label)
+        text = "This panel could not be drawn. The dashboard's log says more."
+        return parts.panel(title, parts.empty(text))
+
+
+def _csv(path: str, facts: OneClass, named: int | None) -> Component:
+    name = path.rpartition("/")[2].replace(".", "-")
+    return exports.link(csv_address(path, days=named, label=facts.reading.label), name)
 
 
 def _accuracy(facts: OneClass) -> Component:
@@ -121,92 +189,34 @@ def _confusion(facts: OneClass) -> Component:
     ]
 
 
-def _wrong_hint(facts: OneClass) -> str:
-    if not facts.wrong:
-        return ""
-    return f"Labelled {facts.reading.label}, answered otherwise; the surest wrong answers first."
+def _shares(facts: OneClass) -> Component:
+    if not any(week.n or week.called for week in facts.weeks):
+        return parts.empty("No labelled image was of this class or called so in this range.")
+    words = "Recall, precision and mean confidence of the class by week."
+    return [
+        parts.chart(week_figures.shares(facts), name="weeks", words=words),
+        parts.legend(
+            ("line-recall", "recall"),
+            ("line-precision", "precision"),
+            ("line-confidence", "confidence"),
+        ),
+    ]
 
 
-def _wrong(facts: OneClass) -> Component:
-    if not facts.wrong:
-        return parts.empty("No image of this class was answered wrong in this range.")
-    return html.Ul([_wrong_image(image, facts) for image in facts.wrong], className="gallery")
-
-
-def _wrong_image(image: WrongImage, facts: OneClass) -> Component:
-    when = day_text(image.day, today=facts.now.date())
-    return html.Li(
-        [
-            _picture(image.image, f"Image {image.image}, answered {image.predicted}"),
-            html.Div(html.Bdi(image.predicted), className="said"),
-            html.Div(f"{percent(image.confidence)} sure", className="interval"),
-            html.Div(f"{when}, {image.version}", className="interval"),
-        ]
-    )
-
-
-def _picture(image: int, words: str) -> Component:
-    address = image_address(image)
-    return html.A(
-        html.Img(src=address, alt=words, className="picture"),
-        href=address,
-        target="_blank",
-        rel="noopener",
-    )
-
-
-def _alerts(facts: OneClass) -> Component:
-    if not facts.events.flags:
-        return parts.empty("No alert so far.")
-    return html.Div(
-        [_alert(flag, facts.events.alerts.get(flag.id), facts) for flag in facts.events.flags],
-        className="records",
-    )
-
-
-def _alert(flag: Flag, alert: Alert | None, facts: OneClass) -> Component:
-    today = facts.now.date()
-    state = alert.state if alert else ("resolved" if flag.closed_on else "open")
-    closed = f", closed {day_text(flag.closed_on, today=today)}" if flag.closed_on else ""
-    images = alert.images if alert else []
-    return parts.record(
-        f"raised {day_text(flag.raised_on, today=today)}{closed}",
-        state,
-        alert.title if alert else f"weak since {flag.since}",
-        alert.body if alert else None,
-        html.Div([_picture(image, f"Image {image}") for image in images], className="strip"),
-    )
-
-
-def _retrainings(facts: OneClass) -> Component:
-    if not facts.events.jobs:
-        return parts.empty("No retraining was asked for.")
-    return html.Div([_retraining(job, facts) for job in facts.events.jobs], className="records")
-
-
-def _retraining(job: Job, facts: OneClass) -> Component:
-    today = facts.now.date()
-    lines = [f"Asked for by {job.requested_by}: {job.reason}."]
-    if job.status == "running" and job.progress.get("stage"):
-        done, total = job.progress.get("done", 0), job.progress.get("total", 0)
-        lines.append(f"Now: {job.progress['stage']}" + (f" ({done} of {total})" if total else ""))
-    if job.challenger:
-        lines.append(f"{job.challenger} was made from {job.parent or 'nothing'}.")
-    return html.Article(
-        [
-            html.Div(
-                [
-                    html.Span(moment_text(job.requested_at, today=today), className="when"),
-                    parts.badge(job.status),
-                ],
-                className="record-head",
-            ),
-            html.P(f"Retraining {job.id} {ending(job)}", className="strong"),
-            *[html.P(line, className="body") for line in lines],
-            exam_numbers.table(job, facts.reading.label),
-        ],
-        className="record",
-    )
+def _calibration(facts: OneClass) -> Component:
+    if all(week.error is None for week in facts.weeks):
+        return parts.empty(
+            f"In no week of this range were {quality.FEWEST_CALLED} labelled images called so: "
+            "the calibration error of fewer is chance."
+        )
+    words = "Calibration error of the class by week, and what chance makes of it."
+    return [
+        parts.chart(week_figures.calibration(facts), name="calibration", words=words),
+        parts.legend(
+            ("line-recall", "calibration error"),
+            ("line line-dotted", "exceeded by chance in one week of twenty"),
+        ),
+    ]
 
 
 def _draw(look: Look) -> Drawn:
@@ -215,7 +225,7 @@ def _draw(look: Look) -> Drawn:
     if found is None:
         text = "No version that has been examined knows it. The overview lists every class."
         return Drawn("No such class", parts.notice(f"There is no class {label!r}", text))
-    return Drawn(label, draw(found, days=look.days, named=look.named))
+    return Drawn(label, draw(found, days=look.days, named=look.named, caller=look.caller))
 
 
-PAGE = Page(takes=lambda path: label_of(path) is not None, draw=_draw)
+PAGE = Page(takes=lambda path: label_of(path) is not None, draw=_draw, actions=ACTIONS)

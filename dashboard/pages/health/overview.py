@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dash import html
+from dash import ClientsideFunction, Input, html
 
 from dashboard.address import OVERVIEW, RANGES, overview_address
 from dashboard.page import Drawn, Page
-from dashboard.pages.health import gather, verdict
+from dashboard.pages.health import class_table, gather, verdict
 from dashboard.pages.health.events import listed
 from dashboard.pages.health.gather import MOST_SHOWN
-from dashboard.pages.health.matrix import matrix
+from dashboard.pages.health.matrix import FEWEST_COLOURED, matrix
+from dashboard.pages.health.routes import blueprint
+from dashboard.pages.health.tiles import tiles
+from dashboard.pages.health.view import EVENTS_CSV, csv_address
 from dashboard.parts import components as parts
-from dashboard.parts.sparkline import HEIGHT, WIDTH, sparkline
-from dashboard.parts.wording import count, day_text, evidence_text, moment_text, percent
+from dashboard.parts import exports
+from dashboard.parts.wording import count, day_text, moment_text
 
 if TYPE_CHECKING:
-    from dashboard.page import Look
+    import dash
+
+    from dashboard.page import House, Look
     from dashboard.pages.health.events import Event
     from dashboard.pages.health.facts import ClassReading, Overview
     from dashboard.parts.components import Component
@@ -29,6 +34,7 @@ _SIGNS = {
     "recovery": "check",
     "retraining": "repeat",
     "failure": "cross",
+    "missed": "cross",
 }
 
 
@@ -41,11 +47,12 @@ def draw(facts: Overview, *, days: int, named: int | None) -> Component:
         named: The range as links should carry it on; None when it is the usual one.
     """
     shown = facts.classes[:MOST_SHOWN]
-    side = parts.ranges(days, [overview_address(each) for each in RANGES])
+    ranges = parts.ranges(days, [overview_address(each) for each in RANGES])
+    side = html.Div(ranges, id="overview-ranges")
     return html.Div(
         [
             parts.verdict(verdict.of_overview(facts), days=named),
-            parts.tiles(_numbers(facts)),
+            parts.tiles(tiles(facts)),
             _notices(facts),
             parts.panel(
                 "Accuracy by class and day",
@@ -55,27 +62,17 @@ def draw(facts: Overview, *, days: int, named: int | None) -> Component:
             ),
             parts.panel(
                 "Classes",
-                _table(facts, shown, named),
+                class_table.table(facts, named),
                 hint=_table_hint(facts),
-                side=_finder(facts, shown),
             ),
-            parts.panel("Events", _events(facts, named)),
+            parts.panel(
+                "Events",
+                _events(facts, named),
+                side=exports.link(csv_address(EVENTS_CSV, days=named), "events-csv"),
+            ),
         ],
         className="stack",
     )
-
-
-def _numbers(facts: Overview) -> list[tuple[str, str]]:
-    exam, today = facts.exam, facts.now.date()
-    on = f" on {day_text(exam.day, today=today)}" if exam else ""
-    labels = len(facts.classes) or (len(facts.champion.labels) if facts.champion else 0)
-    return [
-        ("Champion", facts.champion.version if facts.champion else "none"),
-        ("Classes", f"{labels:,}"),
-        (f"Images examined{on}", f"{facts.answers.n:,}"),
-        (f"Predictions{on}", f"{facts.predictions:,}"),
-        ("Open alerts", f"{facts.open_alerts:,}"),
-    ]
 
 
 def _notices(facts: Overview) -> Component:
@@ -103,10 +100,11 @@ def _matrix(facts: Overview, shown: list[ClassReading]) -> Component:
         ),
         parts.legend(
             ("scale", "0 to 100 % right"),
-            ("hatch", "no fresh labels"),
+            ("hatch", f"none or fewer than {FEWEST_COLOURED} labelled images"),
             ("mark mark-deployment", "deployment"),
             ("mark mark-alert", "alert"),
             ("mark mark-retraining", "retraining"),
+            ("cross", "run that failed or never came"),
         ),
     ]
 
@@ -136,77 +134,6 @@ def _likeness(facts: Overview) -> str:
         f" Images of one session, or nearly alike, {counted}: their estimated intra-class "
         f"correlation is {facts.whole.correlation:.2f}."
     )
-
-
-def _finder(facts: Overview, shown: list[ClassReading]) -> Component:
-    """Return the way to the classes that are not shown; None when all are."""
-    if len(shown) == len(facts.classes):
-        return None
-    return parts.finder([each.label for each in facts.classes])
-
-
-def _table(facts: Overview, shown: list[ClassReading], named: int | None) -> Component:
-    if not shown:
-        return parts.empty("No class has been examined yet.")
-    head = html.Thead(
-        html.Tr(
-            [
-                html.Th("Class"),
-                html.Th("State"),
-                html.Th("Accuracy", className="number"),
-                html.Th(count(len(facts.range.days), "day"), className="wide"),
-                html.Th("Reference", className="number wide"),
-                html.Th("Evidence", className="number medium"),
-            ]
-        )
-    )
-    rows = [_row(facts, each, named) for each in shown]
-    return html.Table([head, html.Tbody(rows)], className="table", id="classes")
-
-
-def _row(facts: Overview, reading: ClassReading, named: int | None) -> Component:
-    state = reading.state
-    reference = state.reference if state else None
-    return html.Tr(
-        [
-            html.Td(parts.class_link(reading.label, days=named), className="name"),
-            html.Td(parts.badge(reading.standing)),
-            html.Td(_accuracy(reading), className="number"),
-            html.Td(
-                html.Img(
-                    src=sparkline(reading.days, facts.range.days, reference),
-                    alt="",
-                    width=WIDTH,
-                    height=HEIGHT,
-                ),
-                className="wide",
-            ),
-            html.Td("" if reference is None else percent(reference), className="number wide"),
-            html.Td(_evidence(reading), className="number medium"),
-        ]
-    )
-
-
-def _accuracy(reading: ClassReading) -> Component:
-    if not reading.n:
-        return html.Span("no labels", className="dim")
-    return [
-        html.Span(percent(reading.correct / reading.n), className="strong"),
-        html.Span(
-            f"{percent(reading.low)} to {percent(reading.high)}, {reading.correct}/{reading.n}",
-            className="interval",
-        ),
-    ]
-
-
-def _evidence(reading: ClassReading) -> Component:
-    state = reading.state
-    if state is None:
-        return None
-    return [
-        html.Span(evidence_text(state.evidence), className="strong"),
-        html.Span(f"of {evidence_text(state.threshold)}", className="interval"),
-    ]
 
 
 def _events(facts: Overview, named: int | None) -> Component:
@@ -239,4 +166,16 @@ def _draw(look: Look) -> Drawn:
     return Drawn("Overview", draw(seen, days=look.days, named=look.named))
 
 
-PAGE = Page(takes=OVERVIEW.__eq__, draw=_draw, name="Overview", path=OVERVIEW)
+def _connect(app: dash.Dash, _house: House) -> None:
+    """Let the table be set up whenever a page has come."""
+    app.clientside_callback(ClientsideFunction("health", "drawn"), Input("page", "children"))
+
+
+PAGE = Page(
+    takes=OVERVIEW.__eq__,
+    draw=_draw,
+    name="Overview",
+    path=OVERVIEW,
+    connect=_connect,
+    routes=blueprint,
+)

@@ -123,15 +123,22 @@ def _of(some: list[ClassReading], total: int) -> str:
 def _weakness(reading: ClassReading, facts: Overview) -> Phrase:
     phrase: Phrase = [Mention(reading.label)]
     if reading.flag is not None:
-        phrase.append(f" since {day_text(reading.flag.since, today=facts.now.date())}")
-        phrase += _mistaken(facts.events.alerts.get(reading.flag.id))
+        alert = facts.events.alerts.get(reading.flag.id)
+        # How probable it is that it really fell would need a prior of how often classes fall. What
+        # is known without one is the evidence, and where it raises an alarm.
+        found = max(reading.flag.evidence, alert.peak if alert else 0.0)
+        phrase.append(
+            f" since {day_text(reading.flag.since, today=facts.now.date())}"
+            f" (evidence {evidence_text(found)}, alarm at {evidence_text(reading.flag.threshold)})"
+        )
+        phrase += _mistaken(alert)
     return phrase
 
 
 def _mistaken(alert: Alert | None) -> Phrase:
     if alert is None or alert.confused_with is None:
         return []
-    return [", mistaken for ", Mention(alert.confused_with)]
+    return [", now mistaken for ", Mention(alert.confused_with)]
 
 
 def _listed(head: str, phrases: Sequence[Phrase], all_of_them: list[ClassReading]) -> Phrase:

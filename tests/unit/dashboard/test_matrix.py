@@ -50,6 +50,14 @@ class TestMatrix:
         assert figure["data"][1]["x"] == ["2026-03-09"]
         assert "no fresh labels" in figure["data"][1]["hovertext"][0]
 
+    def test_a_day_of_too_few_labels_is_hatched_with_their_number(self):
+        """Three of four right is no 75 %, and a colour would say that it is."""
+        figure = drawn(overview_of(reading("Dog", days=[class_day("Dog", 9, 3, 4)])))
+
+        assert figure["data"][0]["z"][0][1] is None
+        assert figure["data"][1]["text"] == ["n 4"]
+        assert "3 of 4 right" in figure["data"][1]["hovertext"][0]
+
     def test_a_day_without_labels_says_for_how_long(self):
         """One day may happen; a fortnight is a class that nobody looks after."""
         silent = reading("Dog", days=[class_day("Dog", 9, 0, 0)])
@@ -93,7 +101,7 @@ class TestEvents:
         marks = drawn(overview_of(reading("Dog"), events=events))["data"][3]
 
         assert marks["x"] == ["2026-03-13", "2026-03-12", "2026-03-11"]
-        assert marks["y"] == [2, 0, 1]
+        assert marks["y"] == [3, 1, 2]
 
     def test_an_open_flag_lasts_to_the_end(self):
         """How long a class has been weak is a length."""

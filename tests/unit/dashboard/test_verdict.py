@@ -35,7 +35,8 @@ class TestOverview:
 
         assert said.tone == "bad"
         assert plain(said.sentence) == (
-            "1 of 2 classes needs attention: Elephant since 11 Mar, mistaken for Cow"
+            "1 of 2 classes needs attention: Elephant since 11 Mar (evidence 5,000, alarm at "
+            "1,000), now mistaken for Cow"
         )
 
     def test_names_three_and_counts_the_others(self):
@@ -168,7 +169,9 @@ class TestOneClass:
         """How sure is what is asked next."""
         said = verdict.of_class(one_class_of(weak("Elephant")))
 
-        assert plain(said.sentence) == "Elephant needs attention since 11 Mar, mistaken for Cow"
+        assert plain(said.sentence) == (
+            "Elephant needs attention since 11 Mar, now mistaken for Cow"
+        )
         assert "Evidence of a drop: 5,000, where 1,000 raises an alarm." in said.notes[1]
 
     def test_tells_the_evidence_of_recovery(self):
