@@ -90,6 +90,7 @@ def day_axis(span: Range) -> dict[str, Any]:
         "range": [f"{_before(days[0])}", f"{days[-1].isoformat()} 13:00"],
         "tickvals": [day.isoformat() for day in named],
         "ticktext": [day_text(day, today=day) for day in named],
+        "ticks": "",
     }
 
 

@@ -40,6 +40,10 @@ def hostile(chromium: Browser, board: Board) -> Iterator[Visit]:
     context.close()
 
 
+# A path of the dashboard's own: `//host` would be another machine.
+_OURS = re.compile(r"/(?!/)")
+
+
 class TestHostileNames:
     """A class may be called what it likes."""
 
@@ -49,7 +53,7 @@ class TestHostileNames:
             page = hostile.open(path)
             links = _links_met_by_pointing(page)
 
-            assert not any("evil" in link for link in links if not link.startswith("/class/"))
+            assert [link for link in links if "evil" in link and not _OURS.match(link)] == []
             assert page.locator("h1").text_content().count(HOSTILE) == 1
             assert page.evaluate("window.hacked") is None
             assert page.locator('img[src="x"], a[href^="javascript:"]').count() == 0
