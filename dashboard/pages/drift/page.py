@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from dash import ClientsideFunction, Input, Output, html
@@ -11,17 +10,14 @@ from dashboard.page import Drawn, Page
 from dashboard.pages.drift import facts as drift_facts
 from dashboard.pages.drift import panels, routes, view, words
 from dashboard.parts import components as parts
+from dashboard.parts.guarding import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import dash
 
     from dashboard.page import House, Look
     from dashboard.pages.drift.facts import Drift
     from dashboard.parts.components import Component
-
-_log = logging.getLogger(__name__)
 
 
 def draw(facts: Drift, *, days: int) -> Component:
@@ -34,31 +30,22 @@ def draw(facts: Drift, *, days: int) -> Component:
     day = facts.chosen
     content = [
         parts.verdict(words.verdict(facts), days=facts.view.days),
-        _guarded("Verdicts by day", lambda: panels.matrix(facts, days)),
+        guarded("Verdicts by day", lambda: panels.matrix(facts, days)),
     ]
     if day is not None:
         content += [
-            _guarded("Checks", lambda: panels.checks(facts, day)),
+            guarded("Checks", lambda: panels.checks(facts, day)),
             html.Div(
                 [
-                    _guarded("Distribution", lambda: panels.distribution(facts, day)),
-                    _guarded("Mix of predicted labels", lambda: panels.mix(day)),
+                    guarded("Distribution", lambda: panels.distribution(facts, day)),
+                    guarded("Mix of predicted labels", lambda: panels.mix(day)),
                 ],
                 className="pair",
             ),
-            _guarded("Within predicted classes", lambda: panels.classes(facts, day)),
-            _guarded("Map of the embeddings", lambda: panels.embedding_map(facts, day)),
+            guarded("Within predicted classes", lambda: panels.classes(facts, day)),
+            guarded("Map of the embeddings", lambda: panels.embedding_map(facts, day)),
         ]
     return html.Div(content, className="stack")
-
-
-def _guarded(title: str, drawn: Callable[[], Component]) -> Component:
-    try:
-        return drawn()
-    except Exception:
-        _log.exception("the panel %r cannot be drawn", title)
-        text = "This panel could not be drawn. The dashboard's log says more."
-        return parts.panel(title, parts.empty(text))
 
 
 def _draw(look: Look) -> Drawn:

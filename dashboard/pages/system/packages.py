@@ -6,13 +6,15 @@ package says of itself may be wrong: this is a list to begin from, and no legal 
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
+from pathlib import Path
 
-from core.catalog.spreadsheet import neutralise, write_rows
+from dashboard.parts import exports
 
 UNKNOWN = "not stated"
 # Those that a reader who reports a fault is asked for.
@@ -35,6 +37,7 @@ MAIN = (
     "transformers",
 )
 
+_VENDOR = Path(__file__).parents[2] / "vendor"
 _CLASSIFIER = "License :: "
 _LONGEST = 60
 _FAMILIES = (
@@ -66,8 +69,11 @@ class Package:
 
 @lru_cache(maxsize=1)
 def installed() -> tuple[Package, ...]:
-    """Return every installed package, by name; read once, for it does not change meanwhile."""
-    found: dict[str, Package] = {}
+    """Return every package, by name: those installed, and those that come with the dashboard.
+
+    Read once, for they do not change meanwhile.
+    """
+    found = {each.name: each for each in _vendored()}
     for each in metadata.distributions():
         name = each.metadata["Name"]
         if name:
@@ -83,10 +89,14 @@ def families(packages: tuple[Package, ...]) -> list[tuple[str, int]]:
 
 def as_csv(packages: tuple[Package, ...]) -> str:
     """Return the packages as CSV; no cell is a formula to a spreadsheet program."""
-    rows = [
-        [neutralise(cell) for cell in (each.name, each.version, each.licence)] for each in packages
-    ]
-    return write_rows(["package", "version", "licence"], rows)
+    rows = [(each.name, each.version, each.licence) for each in packages]
+    return exports.as_csv(["package", "version", "licence"], rows)
+
+
+def _vendored() -> list[Package]:
+    """Return what lies in dashboard/vendor."""
+    said = [json.loads(each.read_text("utf-8")) for each in sorted(_VENDOR.glob("*/VERSION.json"))]
+    return [Package(each["name"], each["version"], each["license"]) for each in said]
 
 
 def _licence(of: metadata.PackageMetadata) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +18,14 @@ from dashboard.pages.system import packages, panels
 from dashboard.pages.system.view import LICENCES_CSV, PATH
 from dashboard.pages.system.words import bytes_text, verdict
 from dashboard.parts import components as parts
+from dashboard.parts.guarding import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import dash
 
     from dashboard.page import House, Look
     from dashboard.pages.system.facts import System
     from dashboard.parts.components import Component
-
-_log = logging.getLogger(__name__)
 
 _LITTLE = 0.1  # of the disk free, below which it is said
 _OFF_S = 2.0  # seconds between two clocks, from which on it is said
@@ -43,18 +39,18 @@ def draw(facts: System) -> Component:
             parts.verdict(verdict(facts), days=None),
             panels.numbers(facts),
             _pair(
-                _guarded("Predictions by hour", lambda: panels.traffic(facts)),
-                _guarded("Time to an answer", lambda: panels.latency(facts)),
+                guarded("Predictions by hour", lambda: panels.traffic(facts)),
+                guarded("Time to an answer", lambda: panels.latency(facts)),
             ),
-            _guarded("Services", lambda: panels.services(facts)),
-            _guarded("Last run of every step", lambda: panels.steps(facts)),
+            guarded("Services", lambda: panels.services(facts)),
+            guarded("Last run of every step", lambda: panels.steps(facts)),
             _pair(
-                _guarded("Queue and spool", lambda: panels.queue(facts)),
-                _guarded("Machine", lambda: panels.machine(facts)),
+                guarded("Queue and spool", lambda: panels.queue(facts)),
+                guarded("Machine", lambda: panels.machine(facts)),
             ),
             _pair(
-                _guarded("Database", lambda: panels.database(facts)),
-                _guarded("Versions and licences", panels.versions),
+                guarded("Database", lambda: panels.database(facts)),
+                guarded("Versions and licences", panels.versions),
             ),
         ],
         className="stack",
@@ -63,15 +59,6 @@ def draw(facts: System) -> Component:
 
 def _pair(left: Component, right: Component) -> Component:
     return html.Div([left, right], className="pair")
-
-
-def _guarded(title: str, drawn: Callable[[], Component]) -> Component:
-    try:
-        return drawn()
-    except Exception:
-        _log.exception("the panel %r cannot be drawn", title)
-        text = "This panel could not be drawn. The dashboard's log says more."
-        return parts.panel(title, parts.empty(text))
 
 
 def moving(house: House) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from dash import html
@@ -12,15 +11,12 @@ from dashboard.pages.training import facts as training_facts
 from dashboard.pages.training import job_panels, routes, search_panels, view
 from dashboard.pages.training import words as training_words
 from dashboard.parts import components as parts
+from dashboard.parts.guarding import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from dashboard.page import Look
     from dashboard.pages.training.facts import Training
     from dashboard.parts.components import Component
-
-_log = logging.getLogger(__name__)
 
 
 def draw(facts: Training) -> Component:
@@ -28,10 +24,10 @@ def draw(facts: Training) -> Component:
     return html.Div(
         [
             parts.verdict(training_words.verdict(facts), days=None),
-            _guarded("Passes", lambda: job_panels.course(facts)),
-            _guarded("Jobs", lambda: job_panels.jobs(facts)),
-            _guarded("Versions", lambda: job_panels.versions(facts)),
-            _guarded("Searches", lambda: search_panels.head(facts)),
+            guarded("Passes", lambda: job_panels.course(facts)),
+            guarded("Jobs", lambda: job_panels.jobs(facts)),
+            guarded("Versions", lambda: job_panels.versions(facts)),
+            guarded("Searches", lambda: search_panels.head(facts)),
             *_of_search(facts),
         ],
         className="stack",
@@ -45,23 +41,14 @@ def _of_search(facts: Training) -> list[Component]:
     return [
         html.Div(
             [
-                _guarded("Accuracy by trial", lambda: search_panels.history(search)),
-                _guarded("What mattered", lambda: search_panels.importance(search)),
+                guarded("Accuracy by trial", lambda: search_panels.history(search)),
+                guarded("What mattered", lambda: search_panels.importance(search)),
             ],
             className="pair",
         ),
-        _guarded("Complete trials side by side", lambda: search_panels.together(search)),
-        _guarded("Trials", lambda: search_panels.table(facts, search)),
+        guarded("Complete trials side by side", lambda: search_panels.together(search)),
+        guarded("Trials", lambda: search_panels.table(facts, search)),
     ]
-
-
-def _guarded(title: str, drawn: Callable[[], Component]) -> Component:
-    try:
-        return drawn()
-    except Exception:
-        _log.exception("the panel %r cannot be drawn", title)
-        text = "This panel could not be drawn. The dashboard's log says more."
-        return parts.panel(title, parts.empty(text))
 
 
 def _draw(look: Look) -> Drawn:

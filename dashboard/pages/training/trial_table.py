@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from core.catalog.spreadsheet import neutralise, write_rows
 from dashboard.pages.training.words import state_word
+from dashboard.parts import exports
 
 if TYPE_CHECKING:
     from core.store.trial_lines import Search, TrialLine
@@ -40,21 +39,15 @@ def as_csv(search: Search) -> str:
     options = sorted({name for each in search.trials for name in each.options})
     rows = [
         [
-            str(each.number),
+            each.number,
             state_word(each.state, silent=each.silent),
-            _cell(each.accuracy if each.number in done else None),
-            str(each.passes),
-            _cell(each.last),
-            _cell(each.seconds),
+            each.accuracy if each.number in done else None,
+            each.passes,
+            each.last,
+            each.seconds,
             each.error,
-            *(_cell(each.options.get(name)) for name in options),
+            *(each.options.get(name) for name in options),
         ]
         for each in search.trials
     ]
-    return write_rows([neutralise(name) for name in (*_HEAD, *options)], rows)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return exports.as_csv([*_HEAD, *options], rows)

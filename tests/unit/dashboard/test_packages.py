@@ -17,6 +17,12 @@ class TestPackages:
         assert "BSD" in known["numpy"].licence
         assert known["dash"].licence == "MIT License" or "MIT" in known["dash"].licence
 
+    def test_include_what_comes_with_the_dashboard(self):
+        """A browser runs it, and pip knows nothing of it."""
+        known = {each.name: each for each in packages.installed()}
+
+        assert known["onnxruntime-web"].licence == "MIT"
+
     def test_are_counted_by_family(self):
         """A reader sees at once whether a licence is there that the firm does not take."""
         some = tuple(
