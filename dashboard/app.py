@@ -39,7 +39,7 @@ from dashboard.pages.models import page as models
 from dashboard.pages.system import page as system
 from dashboard.pages.training import page as training
 from dashboard.pages.tryout import page as tryout
-from dashboard.parts import components, frame
+from dashboard.parts import components, frame, picker
 from dashboard.parts.moment import moment
 from dashboard.serving import LARGEST_BODY, leaving_on_signals, serve
 
@@ -250,12 +250,7 @@ def _connect(app: dash.Dash, house: House) -> None:
         Input("matrix", "clickData"),
         prevent_initial_call=True,
     )
-    app.clientside_callback(
-        ClientsideFunction("weakspot", "pick"),
-        Output("address", "href"),
-        Input("pick", "value"),
-        prevent_initial_call=True,
-    )
+    picker.connect(app)
     app.clientside_callback(
         ClientsideFunction("weakspot", "setCurrent"),
         Output("nowhere", "className"),

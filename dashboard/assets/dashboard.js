@@ -18,11 +18,13 @@
       var point = click && click.points && click.points[0];
       return ours(point && point.customdata);
     },
-    // A choice of a search leads to the address that shows it, unless that is shown already.
-    pick: function (address) {
-      var isOurs = typeof address === "string" && address.indexOf("/training") === 0;
-      var isHere = address === location.pathname + location.search;
-      return isOurs && !isHere ? location.origin + address : window.dash_clientside.no_update;
+    // A choice leads to its address. A field that only shows what it was drawn with leads nowhere.
+    pick: function (chosen, shown) {
+      for (var i = 0; i < chosen.length; i++) {
+        var isOurs = typeof chosen[i] === "string" && /^\/(?!\/)/.test(chosen[i]);
+        if (isOurs && chosen[i] !== shown[i]) { return location.origin + chosen[i]; }
+      }
+      return window.dash_clientside.no_update;
     },
     setCurrent: function (path) {
       document.querySelectorAll(".nav-link").forEach(function (link) {

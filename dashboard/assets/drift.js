@@ -2,9 +2,9 @@
 (function () {
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.drift = {
-    // A cell of the matrix (a click), or a class of the list (an address).
-    open: function (chosen) {
-      var path = typeof chosen === "string" ? chosen : of(chosen);
+    // A cell of the matrix leads to its day and check.
+    open: function (click) {
+      var path = of(click);
       var isOurs = typeof path === "string" && path.indexOf("/drift") === 0;
       var isHere = path === location.pathname + location.search;
       return isOurs && !isHere ? location.origin + path : window.dash_clientside.no_update;

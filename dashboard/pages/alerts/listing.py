@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import dash_mantine_components as dmc
 from dash import dcc, html
 
 from core.store.alert_states import STATES
@@ -12,6 +11,7 @@ from dashboard.pages.alerts.view import CSV, PATH
 from dashboard.parts import components as parts
 from dashboard.parts.guarding import guarded
 from dashboard.parts.moment import moment
+from dashboard.parts.picker import picker
 from dashboard.parts.saying import Verdict
 from dashboard.parts.wording import count, evidence_text, moment_text
 
@@ -80,21 +80,14 @@ def _classes(facts: AlertList) -> Component:
     if not facts.labels:
         return None
     view = facts.view
-    everywhere = {"value": view.address(label=None, before=None), "label": "every class"}
-    known = [
-        {"value": view.address(label=label, before=None), "label": label} for label in facts.labels
-    ]
-    return dmc.Select(
-        id="alert-class",
-        data=[everywhere, *known],
-        value=view.address(before=None),
-        searchable=True,
-        allowDeselect=False,
-        limit=50,
-        size="xs",
-        className="picker",
-        nothingFoundMessage="No alert about such a class",
-        **parts.attributes({"aria-label": "Class"}),
+    everywhere = ("every class", view.address(label=None, before=None))
+    known = [(label, view.address(label=label, before=None)) for label in facts.labels]
+    return picker(
+        "alert-class",
+        [everywhere, *known],
+        shown=view.address(before=None),
+        words="Class",
+        nothing="No alert about such a class",
     )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dash import ClientsideFunction, Input, Output
-
 from core.store import registry
 from dashboard.page import Drawn, Page
 from dashboard.pages.alerts import editor, facts, listing, one_alert, routes, trying, view
@@ -13,9 +11,7 @@ from dashboard.pages.alerts.handling import ACTIONS
 from dashboard.parts import components as parts
 
 if TYPE_CHECKING:
-    import dash
-
-    from dashboard.page import House, Look
+    from dashboard.page import Look
 
 
 def _draw(look: Look) -> Drawn:
@@ -35,22 +31,12 @@ def _draw(look: Look) -> Drawn:
     return Drawn("Alerts", listing.draw(facts.page_of(look.connection, wanted, now=look.now)))
 
 
-def _connect(app: dash.Dash, house: House) -> None:
-    trying.connect(app, house)
-    app.clientside_callback(
-        ClientsideFunction("alerts", "pick"),
-        Output("address", "href", allow_duplicate=True),
-        Input("alert-class", "value"),
-        prevent_initial_call=True,
-    )
-
-
 PAGE = Page(
     takes=view.PATH.__eq__,
     draw=_draw,
     name="Alerts",
     path=view.PATH,
     actions=ACTIONS,
-    connect=_connect,
+    connect=trying.connect,
     routes=routes.blueprint,
 )

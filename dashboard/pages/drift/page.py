@@ -62,12 +62,6 @@ def _connect(app: dash.Dash, _house: House) -> None:
         prevent_initial_call=True,
     )
     app.clientside_callback(
-        ClientsideFunction("drift", "open"),
-        Output("address", "href", allow_duplicate=True),
-        Input("drift-class", "value"),
-        prevent_initial_call=True,
-    )
-    app.clientside_callback(
         ClientsideFunction("drift", "picture"),
         Output("nowhere", "dir"),
         Input("drift-map", "clickData"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import dash_mantine_components as dmc
 from dash import dcc, html
 
 from dashboard.address import RANGES, class_address
@@ -12,6 +11,7 @@ from dashboard.pages.drift import figures, words
 from dashboard.pages.drift.facts import MOST_OF_CLASSES
 from dashboard.pages.drift.view import report_address
 from dashboard.parts import components as parts
+from dashboard.parts.picker import picker
 from dashboard.parts.wording import count, day_text
 
 if TYPE_CHECKING:
@@ -291,22 +291,13 @@ def _picker(facts: Drift, day: Day) -> Component:
     if not day.labels:
         return None
     here = facts.view.label
-    chosen = None if here is None else facts.view.address(day=day.day, label=here)
-    return dmc.Select(
-        id="drift-class",
-        data=[
-            {"value": facts.view.address(day=day.day, label=each), "label": each}
-            for each in sorted({*day.labels, *([here] if here else [])})
-        ],
-        value=chosen,
-        placeholder="A class",
-        allowDeselect=False,
-        searchable=True,
-        limit=50,
-        size="xs",
-        className="picker",
-        nothingFoundMessage="No such class",
-        **parts.attributes({"aria-label": "Class that is looked at"}),
+    labels = sorted({*day.labels, here} if here else day.labels)
+    return picker(
+        "drift-class",
+        [(each, facts.view.address(day=day.day, label=each)) for each in labels],
+        shown=None if here is None else facts.view.address(day=day.day, label=here),
+        words="Class that is looked at",
+        nothing="No such class",
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import dash_mantine_components as dmc
 from dash import dcc, html
 
 from dashboard.address import class_address
@@ -13,6 +12,7 @@ from dashboard.pages.models.one_version import crumbs
 from dashboard.pages.models.view import CSV, compare_address
 from dashboard.parts import components as parts
 from dashboard.parts.guarding import guarded
+from dashboard.parts.picker import picker
 from dashboard.parts.saying import Verdict
 from dashboard.parts.wording import count, percent, points
 
@@ -94,17 +94,13 @@ def _choice(found: Comparison, names: Sequence[str]) -> Component:
 
 
 def _select(which: str, chosen: str, known: Sequence[tuple[str, str]]) -> Component:
-    addresses = dict(known)
-    return dmc.Select(
-        id=f"models-{which}",
+    return picker(
+        f"models-{which}",
+        known,
+        shown=dict(known).get(chosen),
+        words="Version",
+        nothing="No such version",
         label=f"The {which}",
-        data=[{"value": address, "label": name} for name, address in known],
-        value=addresses.get(chosen),
-        searchable=True,
-        allowDeselect=False,
-        limit=50,
-        size="xs",
-        className="picker",
     )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dash import ClientsideFunction, Input, Output
-
 from core.store import lineage
 from dashboard.page import Drawn, Page
 from dashboard.pages.models import (
@@ -20,9 +18,7 @@ from dashboard.pages.models import (
 from dashboard.parts import components as parts
 
 if TYPE_CHECKING:
-    import dash
-
-    from dashboard.page import House, Look
+    from dashboard.page import Look
     from dashboard.pages.models.view import ModelsView
 
 
@@ -67,22 +63,11 @@ def _gone(name: str) -> Drawn:
     return Drawn("No such version", parts.notice(f"There is no version {name}", text))
 
 
-def _connect(app: dash.Dash, house: House) -> None:
-    moving.connect(app, house)
-    for which in ("models-first", "models-second"):
-        app.clientside_callback(
-            ClientsideFunction("models", "pick"),
-            Output("address", "href", allow_duplicate=True),
-            Input(which, "value"),
-            prevent_initial_call=True,
-        )
-
-
 PAGE = Page(
     takes=view.PATH.__eq__,
     draw=_draw,
     name="Models",
     path=view.PATH,
-    connect=_connect,
+    connect=moving.connect,
     routes=routes.blueprint,
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import dash_mantine_components as dmc
 from dash import dcc, html
 
 from dashboard.pages.training import figures as training_figures
@@ -13,6 +12,7 @@ from dashboard.pages.training.parallel import MOST_LINES, parallel
 from dashboard.pages.training.view import ORDERS, trials_address
 from dashboard.pages.training.words import duration, state_word, value_text
 from dashboard.parts import components as parts
+from dashboard.parts.picker import picker
 from dashboard.parts.wording import count, shortened
 
 if TYPE_CHECKING:
@@ -47,25 +47,13 @@ def _picker(facts: Training, searches: Searches) -> Component:
     shown = searches.shown.name if searches.shown else None
     if shown is not None and shown not in names:
         names.append(shown)
-    # The one that is shown leads nowhere else: its field says so as soon as it is on the page.
-    here = facts.view.address()
-    return dmc.Select(
-        id="pick",
-        data=[
-            {
-                "value": here if name == shown else facts.view.address(search=name),
-                "label": shortened(name, _LONGEST_NAME),
-            }
-            for name in names
-        ],
-        value=None if shown is None else here,
-        allowDeselect=False,
-        searchable=True,
-        limit=50,
-        size="xs",
-        className="picker",
-        nothingFoundMessage="No such search",
-        **parts.attributes({"aria-label": "Search that is shown"}),
+    choices = [(shortened(name, _LONGEST_NAME), facts.view.address(search=name)) for name in names]
+    return picker(
+        "pick",
+        choices,
+        shown=None if shown is None else facts.view.address(search=shown),
+        words="Search that is shown",
+        nothing="No such search",
     )
 
 
