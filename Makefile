@@ -10,7 +10,7 @@ ARGS   ?=
 export DO_NOT_TRACK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test check tests-of-parts tests-of-the-whole tests-of-what-is-seen fix types layers up migrate bench vendor lock
+.PHONY: help setup demo test check tests-of-parts tests-of-service tests-of-monitor tests-of-dashboard fix types layers up migrate bench vendor lock
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -37,18 +37,21 @@ check: setup  ## All that CI checks, fastest first
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	$(MAKE) --no-print-directory layers types
 	@$(call pytest,tests/end_to_end)
-	@$(MAKE) --no-print-directory -j3 --output-sync=target tests-of-parts tests-of-the-whole tests-of-what-is-seen
+	@$(MAKE) --no-print-directory -j3 --output-sync=target tests-of-parts tests-of-service tests-of-monitor tests-of-dashboard
 
-# The story wants both cores to itself. The others are shared out among three runs: the second
-# waits more than it computes, and the third is the shortest.
+# The story wants both cores to itself. The others are shared out among runs of which most wait more
+# than they compute.
 tests-of-parts: setup
 	@$(call pytest,core tests/unit tests/integration/training)
 
-tests-of-the-whole: setup
-	@$(call pytest,tests/integration --ignore=tests/integration/training --ignore=tests/integration/dashboard)
+tests-of-service: setup
+	@$(call pytest,tests/integration/service tests/integration/embedded)
 
-tests-of-what-is-seen: setup
-	@$(call pytest,tests/browser tests/house tests/integration/dashboard)
+tests-of-monitor: setup
+	@$(call pytest,tests/integration --ignore=tests/integration/training --ignore=tests/integration/service --ignore=tests/integration/embedded --ignore=tests/integration/dashboard)
+
+tests-of-dashboard: setup
+	@$(call pytest,tests/browser tests/integration/dashboard tests/house)
 
 # With ARGS="-k word" there may be no such test in a part, which is exit code 5.
 pytest = $(BIN)/python -m pytest $(ARGS) $(1) || test $$? -eq 5

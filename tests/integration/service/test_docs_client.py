@@ -21,7 +21,7 @@ from monitor.health import health
 from tests.pool import register
 from tests.serving import jpeg_of, logged, serving
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 
 @pytest.fixture(scope="module")
