@@ -17,7 +17,7 @@ import numpy as np
 
 from core.evaluation import Evaluation, evaluate
 from core.stats.proportions import jeffreys
-from core.store import class_days, images, traces, validations
+from core.store import class_days, exam_draws, traces, validations
 from core.store.class_days import ClassDay
 from core.store.validations import Answers, Draw, Judgement, Validation
 from monitor.diagnosis import sentinel_watch
@@ -57,7 +57,7 @@ def draw(page: Page, *, fresh: bool) -> Validation | None:
         if recorded is not None or not fresh:
             return recorded
         wanted = quotas(connection, version, page.day, options, said=page.day)
-        samples = images.draw(
+        samples = exam_draws.draw(
             connection,
             version=version.version,
             labels=version.labels,

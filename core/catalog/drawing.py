@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from core.catalog.spreadsheet import write_rows
 from core.clock import day_bounds
 from core.errors import CatalogError
-from core.store import images, registry
+from core.store import exam_draws, images, registry
 from core.store.images import Sample
 
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -70,7 +70,7 @@ def draw_day(connection: Connection, day: date, *, per_class: int) -> DaySample:
     _, end = day_bounds(day)
     champion = registry.champion_on(connection, end)
     labels = images.labels(connection) if champion is None else champion.labels
-    drawn = images.draw(
+    drawn = exam_draws.draw(
         connection,
         version="" if champion is None else champion.version,
         labels=labels,

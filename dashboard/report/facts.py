@@ -13,18 +13,13 @@ from core.store import (
     alerts,
     arrivals,
     class_days,
-    due,
-    flags,
-    jobs,
-    open_alerts,
     registry,
     rollups,
-    runs,
     standing,
     validations,
 )
 from dashboard.pages.health.events import listed
-from dashboard.pages.health.facts import Events
+from dashboard.pages.health.gather import events
 from dashboard.parts.days import Range
 
 if TYPE_CHECKING:
@@ -144,7 +139,7 @@ def gather(connection: Connection, last: date, *, now: datetime) -> Week:
     exam = validations.last_done(connection, until=last)
     labels = registry.get(connection, exam.version).labels if exam else []
     rows = class_days.matrix(connection, earlier.first, last, labels)
-    happened = _events(connection)
+    happened = events(connection)
     start, until = day_bounds(span.first)[0], day_bounds(last)[1]
     labelled = arrivals.between(connection, start, until)
     stands = standing.standings(connection, exam.version, labels, exam.day) if exam else []
@@ -213,21 +208,4 @@ def _numbers(
         predictions=sum(hour.n for hour in rollups.by_hour(connection, span.first, span.last)),
         labelled=sum(each.n for each in labelled),
         alerts=sum(start <= alert.at < until for alert in raised),
-    )
-
-
-def _events(connection: Connection) -> Events:
-    raised = flags.latest(connection, limit=_RECENT_ROWS)
-    told = alerts.of_flags(connection, sorted(flag.id for flag in raised))
-    return Events(
-        moves=registry.history(connection),
-        flags=raised,
-        alerts={alert.flag: alert for alert in told if alert.flag is not None},
-        notices=open_alerts.notices(connection, _RECENT_ROWS),
-        jobs=jobs.latest(connection, limit=_RECENT_ROWS),
-        failed=[
-            run
-            for run in runs.latest(connection, limit=_RECENT_ROWS, kinds=(due.DAY,))
-            if run.outcome == "failed"
-        ],
     )

@@ -15,7 +15,7 @@ import numpy as np
 
 from core.clock import day_bounds
 from core.stats.allocation import allocate, allocate_within
-from core.store import class_state, images
+from core.store import class_state, exam_draws
 from monitor.forecast import expected
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def quotas(
     end = day_bounds(day)[1]
     stock, recent = (
         np.array(
-            images.fresh(
+            exam_draws.fresh(
                 connection,
                 version=version.version,
                 labels=labels,

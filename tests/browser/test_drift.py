@@ -8,13 +8,11 @@ import sqlalchemy as sa
 from playwright.sync_api import Browser, expect
 from sqlalchemy import Engine
 
-from core.store import drift as drift_checks
-from core.store import rollups
 from core.store.database import transaction
-from monitor.drift import drift
+from tests import two_days
 from tests.board import HOSTILE
 from tests.browser.visit import Visit
-from tests.pool import add_predictions, day, night_after, register
+from tests.pool import day, night_after
 from tests.showing import Board, showing
 
 LABELS = ["Cat", "Cow", HOSTILE]
@@ -24,17 +22,9 @@ LABELS = ["Cat", "Cow", HOSTILE]
 def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     """A dashboard over two days, the second darker, and a report with a script."""
     home = tmp_path_factory.mktemp("board")
-    version = register(module_engine, home / "bundles", labels=LABELS)
-    for number, darker in ((1, 1.0), (2, 0.6)):
-        add_predictions(module_engine, version, day(number), 150, darker=darker)
-        terms = drift.Terms(2_000, home / "reports", 0, night_after(number).now())
-        with transaction(module_engine) as connection:
-            rollups.roll_up(connection, day(number))
-        checks = drift.check(module_engine, day(number), version, terms)
-        with transaction(module_engine) as connection:
-            drift_checks.write(connection, day(number), "v1", checks)
-            statement = sa.text("UPDATE drift_checks SET report = day || '/v1.html'")
-            connection.execute(statement)
+    two_days.tell(module_engine, home, LABELS)
+    with transaction(module_engine) as connection:
+        connection.execute(sa.text("UPDATE drift_checks SET report = day || '/v1.html'"))
     report = home / "reports" / f"{day(2)}" / "v1.html"
     report.parent.mkdir(parents=True)
     report.write_text(

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from core import catalog
 from core.clock import day_bounds
 from core.errors import CatalogError
-from core.store import class_days, images
+from core.store import class_days, exam_draws
 from core.store.database import transaction
 from monitor import daily
 from monitor.health import health
@@ -87,8 +87,8 @@ class TestFresh:
         }
 
         with transaction(engine) as connection:
-            left = images.fresh(connection, **asked)
-            drawn = images.draw(connection, **asked, per_class=100)
+            left = exam_draws.fresh(connection, **asked)
+            drawn = exam_draws.draw(connection, **asked, per_class=100)
 
         assert left == [3] * len(version.labels) + [0]
         assert len(drawn) == sum(left)

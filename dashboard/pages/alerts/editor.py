@@ -102,10 +102,20 @@ def _said(shown: RulesVersion, facts: Rules) -> Verdict:
 
 def _form(shown: RulesVersion, caller: Caller, labels: Sequence[str]) -> Component:
     may = caller.may("admin")
-    rules = shown.rules
-    known = sorted({*labels, *rules.left_out})
     history = f"{PATH}?rules={shown.version:d}&against={max(shown.version - 1, 1):d}"
     body = [
+        *_fields(shown.rules, labels),
+        _why() if may else None,
+        _press(may),
+        html.Div(id="rules-said", className="rules-said", role="status"),
+        dcc.Store(id="rules-follows", data=shown.version),
+    ]
+    side = dcc.Link("History", href=history, className="button", id="to-history")
+    return parts.panel("Change the rules", body, hint=_HINT, side=side)
+
+
+def _fields(rules: AlertRules, labels: Sequence[str]) -> list[Component]:
+    return [
         html.Div(
             [
                 dmc.NumberInput(
@@ -132,7 +142,7 @@ def _form(shown: RulesVersion, caller: Caller, labels: Sequence[str]) -> Compone
             id="rules-left-out",
             label="Left out",
             description="Classes that are examined but never flagged",
-            data=known,
+            data=sorted({*labels, *rules.left_out}),
             value=list(rules.left_out),
             searchable=True,
             limit=50,
@@ -150,21 +160,17 @@ def _form(shown: RulesVersion, caller: Caller, labels: Sequence[str]) -> Compone
             maxRows=24,
             className="rules-field rules-text",
         ),
-        dmc.TextInput(
-            id="rules-note",
-            label="Why",
-            description="For the history",
-            value="",
-            className="rules-field rules-short",
-        )
-        if may
-        else None,
-        _press(may),
-        html.Div(id="rules-said", className="rules-said", role="status"),
-        dcc.Store(id="rules-follows", data=shown.version),
     ]
-    side = dcc.Link("History", href=history, className="button", id="to-history")
-    return parts.panel("Change the rules", body, hint=_HINT, side=side)
+
+
+def _why() -> Component:
+    return dmc.TextInput(
+        id="rules-note",
+        label="Why",
+        description="For the history",
+        value="",
+        className="rules-field rules-short",
+    )
 
 
 def _press(may: bool) -> Component:

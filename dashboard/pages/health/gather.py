@@ -76,7 +76,7 @@ def overview(connection: Connection, *, days: int, now: datetime) -> Overview:
     shown = [each.label for each in classes[:MOST_SHOWN]]
     rows = class_days.matrix(connection, span.first, span.last, shown)
     silent = class_state.days_without_labels(connection, shown, span.first, span.last)
-    happened = _events(connection, classes)
+    happened = events(connection, classes)
     latest = validations.latest(connection, limit=1)
     known = once_an_exam(connection, exam) if exam else None
     return Overview(
@@ -103,7 +103,7 @@ def one_class(connection: Connection, label: str, *, days: int, now: datetime) -
         return None
     span = _span(exam, days, now)
     rows = class_days.matrix(connection, span.first, span.last, [label])
-    happened = _events(connection, found, label)
+    happened = events(connection, found, label)
     span = _fitted(span, rows, happened, now)
     examined = list(dict.fromkeys([exam.version, *(day.version for day in reversed(rows))]))
     wrong = validations.wrong_images(
@@ -280,9 +280,16 @@ def _missed(connection: Connection, span: Range, now: datetime) -> list[date]:
     return [day for day in days if span.holds(day)]
 
 
-def _events(
-    connection: Connection, classes: Iterable[ClassReading], label: str | None = None
+def events(
+    connection: Connection, classes: Iterable[ClassReading] = (), label: str | None = None
 ) -> Events:
+    """Return what happened lately, the newest first.
+
+    Args:
+        connection: Where to ask.
+        classes: Those whose open flags belong to it, however old.
+        label: The class whose flags are wanted; None for all.
+    """
     raised = flags.latest(connection, limit=_RECENT_ROWS, label=label)
     # A class may have been weak for longer than the latest flags reach back.
     told_of = {flag.id for flag in raised} | {each.flag.id for each in classes if each.flag}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dashboard.address import class_address
@@ -57,6 +58,23 @@ _SYMBOLS: dict[str, tuple[str, str]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """What the cells show, row by row.
+
+    Attributes:
+        accuracy: Of each class on each day; None where it is not coloured.
+        shown: What stands in a coloured cell.
+        hover: What it says when it is pointed at.
+        sparse: Days of too few images to colour: day, row, what it says, and its number of images.
+    """
+
+    accuracy: list[list[float | None]]
+    shown: list[list[str]]
+    hover: list[list[str]]
+    sparse: list[tuple[str, int, str, str]]
+
+
 def matrix(facts: Overview, classes: Sequence[ClassReading]) -> Figure:
     """Return accuracy by class and day, the worst class on top, with the events underneath.
 
@@ -65,36 +83,18 @@ def matrix(facts: Overview, classes: Sequence[ClassReading]) -> Figure:
         classes: Those of its classes that are shown, the worst first.
     """
     days = [day.isoformat() for day in facts.range.days]
-    place = {day: i for i, day in enumerate(facts.range.days)}
-    accuracy: list[list[float | None]] = [[None] * len(days) for _ in classes]
-    shown: list[list[str]] = [[""] * len(days) for _ in classes]
-    hover: list[list[str]] = [[""] * len(days) for _ in classes]
-    empty: list[tuple[str, int, str]] = []
-    few: list[str] = []
-    for row, reading in enumerate(classes):
-        for day in reading.days:
-            column = place.get(day.day)
-            if column is None:
-                continue
-            text = cell_hover(day, facts.now.date(), reading.silent.get(day.day, 0))
-            if day.n < FEWEST_COLOURED:
-                empty.append((days[column], row, text))
-                few.append(f"n {day.n}" if day.n else "")
-                continue
-            accuracy[row][column] = day.correct / day.n
-            shown[row][column] = f"{100 * day.correct / day.n:.0f}"
-            hover[row][column] = text
+    cells = _cells(facts, classes)
     heat = {
         "type": "heatmap",
         "x": days,
         "y": list(range(len(classes))),
-        "z": accuracy,
+        "z": cells.accuracy,
         "zmin": 0,
         "zmax": 1,
-        "text": shown,
+        "text": cells.shown,
         "texttemplate": "%{text}" if len(days) <= _MOST_NAMED_DAYS else "",
         "textfont": {"size": 11},
-        "hovertext": hover,
+        "hovertext": cells.hover,
         "hoverinfo": "text",
         "hoverongaps": False,
         "xgap": 2,
@@ -103,15 +103,46 @@ def matrix(facts: Overview, classes: Sequence[ClassReading]) -> Figure:
         "showscale": False,
         "customdata": [[class_address(reading.label)] * len(days) for reading in classes],
     }
-    hatched = {
+    traces = [heat, _hatched(cells, len(days)), *_lane(facts.events, facts.range)]
+    return _matrix_layout(facts, classes, traces)
+
+
+def _cells(facts: Overview, classes: Sequence[ClassReading]) -> _Cells:
+    days = facts.range.days
+    place = {day: i for i, day in enumerate(days)}
+    cells = _Cells(
+        [[None] * len(days) for _ in classes],
+        [[""] * len(days) for _ in classes],
+        [[""] * len(days) for _ in classes],
+        [],
+    )
+    for row, reading in enumerate(classes):
+        for day in reading.days:
+            column = place.get(day.day)
+            if column is None:
+                continue
+            text = cell_hover(day, facts.now.date(), reading.silent.get(day.day, 0))
+            if day.n < FEWEST_COLOURED:
+                number = f"n {day.n}" if day.n else ""
+                cells.sparse.append((day.day.isoformat(), row, text, number))
+                continue
+            cells.accuracy[row][column] = day.correct / day.n
+            cells.shown[row][column] = f"{100 * day.correct / day.n:.0f}"
+            cells.hover[row][column] = text
+    return cells
+
+
+def _hatched(cells: _Cells, days: int) -> dict[str, Any]:
+    """Return the signs of the days of too few images."""
+    return {
         "type": "scatter",
-        "mode": "markers+text" if len(days) <= _MOST_NAMED_DAYS else "markers",
-        "text": few,
+        "mode": "markers+text" if days <= _MOST_NAMED_DAYS else "markers",
+        "text": [number for *_, number in cells.sparse],
         "textposition": "middle center",
         "textfont": {"size": 10, "color": GREY},
-        "x": [day for day, _, _ in empty],
-        "y": [row for _, row, _ in empty],
-        "hovertext": [text for _, _, text in empty],
+        "x": [day for day, *_ in cells.sparse],
+        "y": [row for _, row, *_ in cells.sparse],
+        "hovertext": [text for _, _, text, _ in cells.sparse],
         "hoverinfo": "text",
         "marker": {
             "symbol": "line-ne-open",
@@ -120,7 +151,6 @@ def matrix(facts: Overview, classes: Sequence[ClassReading]) -> Figure:
             "line": {"width": 1.5, "color": GREY},
         },
     }
-    return _matrix_layout(facts, classes, [heat, hatched, *_lane(facts.events, facts.range)])
 
 
 def _matrix_layout(

@@ -38,19 +38,10 @@ def draw(facts: OneClass, *, days: int, named: int | None, caller: Caller) -> Co
         named: The range as links should carry it on; None when it is the usual one.
         caller: Who looks; buttons that they may not press are left out.
     """
-    reading = facts.reading
-    side = parts.ranges(days, [class_address(reading.label, each) for each in RANGES])
+    side = parts.ranges(days, [class_address(facts.reading.label, each) for each in RANGES])
     return html.Div(
         [
-            html.Div(
-                [
-                    dcc.Link("Overview", href=overview_address(named), className="crumb"),
-                    html.Span("/", className="dim"),
-                    html.Bdi(reading.label, className="crumb-here"),
-                    parts.badge(reading.standing),
-                ],
-                className="crumbs",
-            ),
+            _crumbs(facts, named),
             parts.verdict(verdict.of_class(facts), days=named),
             class_story.deeds(facts, caller),
             _panel(
@@ -60,19 +51,13 @@ def draw(facts: OneClass, *, days: int, named: int | None, caller: Caller) -> Co
                 hint=_ACCURACY_HINT,
                 side=html.Div([side, _csv(CLASS_CSV, facts, named)], className="side"),
             ),
-            html.Div(
-                [
-                    _panel("Evidence of a drop", _evidence, facts, hint=_EVIDENCE_HINT),
-                    _panel("Mistaken for", _confusion, facts, hint=_CONFUSION_HINT),
-                ],
-                className="pair",
+            _pair(
+                _panel("Evidence of a drop", _evidence, facts, hint=_EVIDENCE_HINT),
+                _panel("Mistaken for", _confusion, facts, hint=_CONFUSION_HINT),
             ),
-            html.Div(
-                [
-                    _panel("Precision, recall, confidence", _shares, facts, hint=_WEEKS_HINT),
-                    _panel("Calibration error", _calibration, facts, hint=_CALIBRATION_HINT),
-                ],
-                className="pair",
+            _pair(
+                _panel("Precision, recall, confidence", _shares, facts, hint=_WEEKS_HINT),
+                _panel("Calibration error", _calibration, facts, hint=_CALIBRATION_HINT),
             ),
             _panel(
                 "Wrong images", gallery, facts, hint=_WRONG_HINT, side=_csv(WRONG_CSV, facts, named)
@@ -84,16 +69,29 @@ def draw(facts: OneClass, *, days: int, named: int | None, caller: Caller) -> Co
                 hint=_drift_hint(facts),
                 side=_csv(DRIFT_CSV, facts, named),
             ),
-            html.Div(
-                [
-                    _panel("Alerts", class_story.alerts, facts),
-                    _panel("Retrainings", class_story.retrainings, facts),
-                ],
-                className="pair",
+            _pair(
+                _panel("Alerts", class_story.alerts, facts),
+                _panel("Retrainings", class_story.retrainings, facts),
             ),
         ],
         className="stack",
     )
+
+
+def _crumbs(facts: OneClass, named: int | None) -> Component:
+    return html.Div(
+        [
+            dcc.Link("Overview", href=overview_address(named), className="crumb"),
+            html.Span("/", className="dim"),
+            html.Bdi(facts.reading.label, className="crumb-here"),
+            parts.badge(facts.reading.standing),
+        ],
+        className="crumbs",
+    )
+
+
+def _pair(left: Component, right: Component) -> Component:
+    return html.Div([left, right], className="pair")
 
 
 _ACCURACY_HINT = hint(

@@ -8,14 +8,13 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
 from core.bundle.profile import COLUMNS
-from core.store import drift as drift_checks
-from core.store import drift_pictures, rollups
+from core.store import drift_pictures
 from core.store.database import transaction
 from core.store.registry import Load, record_load
 from dashboard.pages.system import page as system_page
-from monitor.drift import drift
+from tests import two_days
 from tests.board import HOSTILE
-from tests.pool import add_predictions, day, night_after, register
+from tests.pool import day, night_after
 from tests.told import Told
 
 LABELS = ["Cat", "Cow", HOSTILE]
@@ -26,15 +25,7 @@ REPORT = f"{day(2)}/v1.html"
 def told(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Told:
     """Two days of a version, the second darker; Evidently's report of it lies in its place."""
     home = tmp_path_factory.mktemp("home")
-    version = register(module_engine, home / "bundles", labels=LABELS)
-    for number, darker in ((1, 1.0), (2, 0.6)):
-        add_predictions(module_engine, version, day(number), 150, darker=darker)
-        terms = drift.Terms(2_000, home / "reports", 0, night_after(number).now())
-        with transaction(module_engine) as connection:
-            rollups.roll_up(connection, day(number))
-        checks = drift.check(module_engine, day(number), version, terms)
-        with transaction(module_engine) as connection:
-            drift_checks.write(connection, day(number), "v1", checks)
+    two_days.tell(module_engine, home, LABELS)
     _draw_report(module_engine, home)
     with transaction(module_engine) as connection:
         load = Load(

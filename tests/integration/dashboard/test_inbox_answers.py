@@ -15,6 +15,7 @@ from core.images.archive import Archive
 from core.store import (
     audit,
     class_days,
+    exam_draws,
     images,
     inbox,
     inbox_queue,
@@ -65,7 +66,7 @@ class Room:
     def may_judge(self) -> set[str]:
         """Return the digests that an exam may draw, of images of the traffic."""
         drawn = self.ask(
-            images.draw,
+            exam_draws.draw,
             version=self.version.version,
             labels=self.version.labels,
             before=NOW + timedelta(days=1),

@@ -12,7 +12,7 @@ from core.bundle.runner import Runner
 from core.clock import day_bounds
 from core.images.decode import decode
 from core.images.preprocess import preprocess
-from core.store import audit, images, similar_images, traces
+from core.store import audit, exam_draws, images, similar_images, traces
 from core.store.database import transaction
 from core.store.images import get, purpose_of
 from core.store.traces import Trace
@@ -144,7 +144,7 @@ class TestWrong:
 
         with transaction(house.engine) as connection:
             sample = get(connection, number)
-            drawn = images.draw(
+            drawn = exam_draws.draw(
                 connection,
                 version="v1",
                 labels=LABELS,
