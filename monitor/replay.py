@@ -120,9 +120,9 @@ def replay(  # noqa: PLR0913 - a stretch of days, and who asks for it
         from_day = retraffic.sum_up(traffic, days)
         seen = retraffic.check(traffic, [day for day in days if day >= from_day], reports)
         with transaction(engine) as connection:
-            found = _replay(connection, first, last, terms=traffic)
+            found = recount(connection, first, last, terms=traffic)
             found = replace(found, checked=seen.days, changes=(*seen.changes, *found.changes))
-            _record(connection, found, traffic, began)
+            record(connection, found, traffic, began)
     except WeakspotError as error:
         said = {"first": str(first), "last": str(last), "error": str(error)}
         with suppress(StoreError), transaction(engine) as connection:
@@ -132,7 +132,11 @@ def replay(  # noqa: PLR0913 - a stretch of days, and who asks for it
     return found
 
 
-def _replay(connection: Connection, first: date, last: date, *, terms: Terms) -> Replayed:
+def recount(connection: Connection, first: date, last: date, *, terms: Terms) -> Replayed:
+    """Count the exams of a stretch by today's labels, and compute anew what follows from them.
+
+    Traffic and its drift stay as they are: labels of the pool's images say nothing of them.
+    """
     exams = validations.done_from(connection, first)
     # In the order of their first day: what a version has to recover from, the one before it left.
     begun = {exam.version: exam.day for exam in reversed(exams)}
@@ -228,8 +232,22 @@ class _Judged:
         model_days.write(connection, self.whole)
 
 
-def _record(connection: Connection, found: Replayed, terms: Terms, began: datetime) -> None:
-    """Leave in the audit trail, and among the last runs, that days were computed anew."""
+def record(
+    connection: Connection,
+    found: Replayed,
+    terms: Terms,
+    began: datetime,
+    kind: str = last_runs.REPLAY,
+) -> None:
+    """Leave in the audit trail, and among the last runs, that days were computed anew.
+
+    Args:
+        connection: Where to write.
+        found: What the replay found.
+        terms: Who asked for it, and what time it is.
+        began: When it began.
+        kind: The errand that it was.
+    """
     now = terms.clock.now()
     said = {
         "exams": found.exams,
@@ -241,7 +259,7 @@ def _record(connection: Connection, found: Replayed, terms: Terms, began: dateti
     subject = f"{found.first} to {found.last}"
     audit.record(connection, now=now, by=terms.by, action="replay", subject=subject, detail=said)
     stretch = {"first": str(found.first), "last": str(found.last)}
-    errand = Errand(last_runs.REPLAY, terms.by, began, now, "done", stretch | said)
+    errand = Errand(kind, terms.by, began, now, "done", stretch | said)
     last_runs.leave(connection, errand)
 
 

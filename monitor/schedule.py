@@ -26,7 +26,7 @@ from core.errors import StaleRunError, StoreError, UsageError, WeakspotError
 from core.store import alerts, due
 from core.store.database import transaction
 from core.telling import News
-from monitor import daily
+from monitor import corrections, daily
 from monitor.diagnosis import sentinel_watch
 from monitor.page import DayReport, MonitorOptions, OnProgress
 
@@ -158,6 +158,8 @@ def catch_up(  # noqa: PLR0913 - all that daily.run takes
         for freed in due.disown_mistimed(connection, clock.now()):
             logger.warning("%s was examined while the clock was wrong; it is due again", freed)
         missed = missed_days(connection, clock.now(), options)
+    if missed:
+        _follow_corrections(engine, options, clock, holder, on_progress)
     done: list[DayReport] = []
     for day in missed:
         try:
@@ -184,6 +186,28 @@ def catch_up(  # noqa: PLR0913 - all that daily.run takes
             continue
         done.append(report)
     return done
+
+
+def _follow_corrections(
+    engine: Engine,
+    options: MonitorOptions,
+    clock: Clock,
+    holder: str,
+    on_progress: OnProgress | None,
+) -> None:
+    """Let the days before follow corrected labels, for the day to be judged rests on them."""
+    try:
+        found = corrections.follow(
+            engine, options=options, clock=clock, by=holder, on_progress=on_progress
+        )
+    except StoreError:
+        raise
+    except WeakspotError as error:
+        # The labels are looked for again before the next day; this one must not wait for them.
+        logger.error("corrected labels are not counted yet: %s", error)  # noqa: TRY400
+    else:
+        if found is not None:
+            logger.info("labels were corrected: %s", found.to_text())
 
 
 def tell_whether_late(

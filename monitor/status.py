@@ -30,7 +30,7 @@ class Status:
         at_work: Runs that somebody is at.
         last_examined: The last day with a finished exam; None before the first.
         steps: The last time each step of a day was gone through, in their order.
-        errands: The last delivery, the last look for late days, and the last replay.
+        errands: The last time of each of `core.store.last_runs.ERRANDS`.
     """
 
     now: datetime

@@ -34,7 +34,10 @@ DAYS, PER_CLASS = 9, 10
 SWITCH, ROLLBACK = 4, 7  # v2 serves from the one day on, v1 again from the other
 REFERENCE = {label: {"n": 400, "correct": 380, "confused": {}} for label in LABELS}
 _ROWS = ("class_days", "class_state", "model_days", "shadow_days")
-_ALL = ("validations", "validation_results", "images", "flags", "alerts", "audit", *_ROWS)
+_ALL = (
+    *("validations", "validation_results", "images", "flags", "alerts", "audit", "runs"),
+    *_ROWS,
+)
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,8 @@ def _environment(home: Path, *, needs_key: bool) -> dict[str, str]:
         "WEAKSPOT_TRAINER_WEAK_WEIGHT": "10",
         # Half a minute each, and at 64 x 64 there is little to be gained.
         "WEAKSPOT_TRAINER_VARIANTS": "",
+        # Pictures of a public set may lie on the disk until somebody has labelled them.
+        "WEAKSPOT_SERVICE_KEEP_SHARE": "0.3",
         "WEAKSPOT_SERVICE_REQUIRE_KEYS": "false",
         "WEAKSPOT_DASHBOARD_REQUIRE_KEYS": str(needs_key),
         "DO_NOT_TRACK": "1",

@@ -118,6 +118,7 @@ class Story:
         self._open_doors()
         for day in range(1, self._plan.days + 1):
             self._live(day, shares)
+        self._fill_inbox(shares)
         self._count()
         return self._summary
 
@@ -323,6 +324,16 @@ class Story:
                     return
             time.sleep(0.2)
         raise WeakspotError(f"the service did not load {version} within {_LOAD_WAIT_S:.0f} s")
+
+    def _fill_inbox(self, shares: traffic.Shares) -> None:
+        """Let pictures arrive that nobody has labelled: the dashboard's inbox asks about some."""
+        pictures = traffic.unlabelled_day(shares)
+        traffic.send(self._service, pictures, labelled=False)
+        self._summary.predictions_answered += len(pictures)
+        self._say(
+            f"[bold]5. Today[/]  {len(pictures)} pictures arrive without labels; some of them wait "
+            f"in the inbox: {self.dashboard.rstrip('/')}/inbox"
+        )
 
     def _count(self) -> None:
         with transaction(self._engine) as connection:

@@ -27,6 +27,8 @@ from core.errors import WeakspotError
 TRAIN, VAL, TEST = 400, 60, 300
 # Pictures of the class kept back for a busy day: asked about at once, labelled when asked for.
 BUSY = 70
+# Pictures of each class for the label inbox, which takes `WEAKSPOT_SERVICE_KEEP_SHARE` of them.
+UNLABELLED = 10
 _CONNECTIONS = 4
 
 
@@ -88,6 +90,11 @@ def busy_day(shares: Shares, label: str) -> list[Picture]:
     return shares.stream[label][-BUSY:]
 
 
+def unlabelled_day(shares: Shares) -> list[Picture]:
+    """Return pictures of every class that arrive when the story is over, with nobody's label."""
+    return [picture for stream in shares.stream.values() for picture in stream[-BUSY:][:UNLABELLED]]
+
+
 def cut_in_half(picture: Picture, folder: Path) -> Picture:
     """Write `picture` with its right half gone, in the background's grey, and return that one."""
     pixels = np.asarray(Image.open(picture.path, formats=("PNG",)).convert("L")).copy()
@@ -114,21 +121,37 @@ def write_list(
 
 
 def send(
-    url: str, pictures: Sequence[Picture], on_answer: Callable[[], None] | None = None
+    url: str,
+    pictures: Sequence[Picture],
+    on_answer: Callable[[], None] | None = None,
+    *,
+    labelled: bool = True,
 ) -> list[Answer]:
-    """Post every picture to the service over HTTP, tell it the truth, and return its answers.
+    """Post every picture to the service over HTTP, and return its answers.
+
+    Args:
+        url: Where the service is.
+        pictures: What is sent.
+        on_answer: Told of each answer.
+        labelled: Whether the service is told what each picture shows.
 
     Raises:
         WeakspotError: An answer was no 200.
     """
     shares = [pictures[start::_CONNECTIONS] for start in range(_CONNECTIONS)]
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
-        answered = pool.map(lambda share: list(_send_all(url, share, on_answer)), shares)
+        answered = pool.map(
+            lambda share: list(_send_all(url, share, on_answer, labelled=labelled)), shares
+        )
         return [answer for share in answered for answer in share]
 
 
 def _send_all(
-    url: str, pictures: Sequence[Picture], on_answer: Callable[[], None] | None
+    url: str,
+    pictures: Sequence[Picture],
+    on_answer: Callable[[], None] | None,
+    *,
+    labelled: bool,
 ) -> Iterator[Answer]:
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
     try:
@@ -136,19 +159,18 @@ def _send_all(
             answer = _request(
                 connection, "POST", "/v1/predict", picture.path.read_bytes(), "image/png"
             )
-            truth = json.dumps({"label": picture.label}).encode()
-            _request(
-                connection,
-                "PUT",
-                f"/v1/predictions/{answer['id']}/label",
-                truth,
-                "application/json",
-            )
+            if labelled:
+                _tell_truth(connection, answer["id"], picture.label)
             if on_answer is not None:
                 on_answer()
             yield Answer(answer["id"], answer["label"], picture.label)
     finally:
         connection.close()
+
+
+def _tell_truth(connection: http.client.HTTPConnection, prediction: str, label: str) -> None:
+    truth = json.dumps({"label": label}).encode()
+    _request(connection, "PUT", f"/v1/predictions/{prediction}/label", truth, "application/json")
 
 
 def _request(

@@ -139,7 +139,7 @@ def undo(connection: Connection, item: int, at: Desktop) -> Item:
 
 def days_to_replay(connection: Connection, item: Item) -> list[date]:
     """Return the days whose counts have to be computed anew for what was said to show."""
-    return validations.days_of_image(connection, item.image) if item.image is not None else []
+    return validations.days_of_images(connection, [item.image]) if item.image is not None else []
 
 
 def take_in(connection: Connection, archive: Archive, new: NewImage, at: Desktop) -> int:

@@ -18,7 +18,7 @@ from core.catalog.report import SetAside, showable
 from core.catalog.sources import Entry
 from core.catalog.splits import Fractions, divide
 from core.images.phash import from_signed, to_signed
-from core.store import images
+from core.store import images, inbox
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -138,7 +138,9 @@ def store(
     added = 0
     for start in range(0, len(rows), _ROWS):
         on_progress("storing", start, len(rows))
-        added += images.insert(connection, rows[start : start + _ROWS])
+        batch = rows[start : start + _ROWS]
+        added += images.insert(connection, batch)
+        inbox.let_go(connection, [row.sha256 for row in batch])
     on_progress("storing", len(rows), len(rows))
     return Stored(added, division.near_duplicates, division.leaks)
 

@@ -1,5 +1,6 @@
 """Who did what, and when: promotions, rollbacks, labels, alerts handled by hand."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ class AuditRow(SQLModel, table=True):
     """One deed."""
 
     __tablename__ = "audit"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (sa.Index("audit_by_subject", "subject", "id"),)
 
     id: int | None = Field(default=None, sa_column=sa.Column(sa.BigInteger, primary_key=True))
     at: datetime = Field(sa_type=_TIMESTAMP)
@@ -62,6 +64,16 @@ def of_action(connection: Connection, action: str) -> list[Deed]:
     """Return all deeds of a kind, the oldest first."""
     statement = _DEEDS.where(col(AuditRow.action) == action).order_by(col(AuditRow.id))
     return [Deed(*row) for row in connection.execute(statement)]
+
+
+def subjects_since(
+    connection: Connection, actions: Sequence[str], since: datetime | None
+) -> set[str]:
+    """Return what deeds of some kinds were done to, after a moment; None for all that ever were."""
+    statement = sa.select(col(AuditRow.subject)).where(col(AuditRow.action).in_(list(actions)))
+    if since is not None:
+        statement = statement.where(col(AuditRow.at) > since)
+    return set(connection.execute(statement).scalars())
 
 
 def latest(connection: Connection, limit: int = 100) -> list[Deed]:

@@ -18,6 +18,10 @@ from core.store import audit, label_suspects
 
 SPLITS = ("train", "val", "test")
 
+# Deeds after which exams that had drawn the image count otherwise.
+RELABELLED = "relabel image"
+PURPOSE_SET = "use image"
+
 Purpose = Literal["all", "learning", "nothing"]
 
 _TIMESTAMP: Any = sa.DateTime(timezone=True)
@@ -225,10 +229,21 @@ def quantiles(connection: Connection, at: Sequence[float]) -> dict[str, list[flo
     return {name: values for name, values in row.items() if values is not None}
 
 
+# From each label to the next, by the index: as many steps as labels, however many images there are.
+_LABELS = sa.text("""
+    WITH RECURSIVE known AS (
+       (SELECT label FROM images ORDER BY label LIMIT 1)
+     UNION ALL
+        SELECT (SELECT i.label FROM images i WHERE i.label > k.label ORDER BY i.label LIMIT 1)
+          FROM known k
+         WHERE k.label IS NOT NULL)
+    SELECT label FROM known WHERE label IS NOT NULL ORDER BY label
+""")
+
+
 def labels(connection: Connection) -> list[str]:
     """Return every label of the pool, in alphabetical order."""
-    statement = sa.select(col(ImageRow.label)).distinct().order_by(col(ImageRow.label))
-    return list(connection.execute(statement).scalars())
+    return list(connection.execute(_LABELS).scalars())
 
 
 def samples(  # noqa: PLR0913 - each narrows the choice, all by name
@@ -279,8 +294,8 @@ def get(connection: Connection, image: int) -> Sample | None:
 def relabel(connection: Connection, image: int, label: str, *, now: datetime, by: str) -> Sample:
     """Correct an image's label, write down who did it, and return the image as it was.
 
-    Days it was examined on keep counting it as it was drawn until they are replayed
-    (`weakspot health --replay`).
+    Days it was examined on keep counting it as it was drawn until they are replayed: by the
+    monitor, before it examines the next day, or by `weakspot health --replay`.
 
     Raises:
         NotFoundError: There is no such image.
@@ -294,7 +309,7 @@ def relabel(connection: Connection, image: int, label: str, *, now: datetime, by
         )
         detail = {"label": label, "before": before.label}
         audit.record(
-            connection, now=now, by=by, action="relabel image", subject=str(image), detail=detail
+            connection, now=now, by=by, action=RELABELLED, subject=str(image), detail=detail
         )
     return before
 
@@ -329,7 +344,7 @@ def set_purpose(
         )
         detail = {"purpose": purpose, "before": before}
         audit.record(
-            connection, now=now, by=by, action="use image", subject=str(image), detail=detail
+            connection, now=now, by=by, action=PURPOSE_SET, subject=str(image), detail=detail
         )
     return before
 

@@ -257,6 +257,16 @@ def reopen(connection: Connection, item: int, *, holder: str, until: datetime) -
     connection.execute(sa.update(InboxRow).where(col(InboxRow.id) == item).values(unsaid | held))
 
 
+def let_go(connection: Connection, digests: Sequence[str]) -> None:
+    """Ask no more about pictures that an import has brought into the pool, with their labels."""
+    waiting = sa.and_(
+        col(InboxRow.state) == "waiting",
+        col(InboxRow.stream) != "suspect",
+        col(InboxRow.sha256).in_(digests),
+    )
+    connection.execute(sa.update(InboxRow).where(waiting).values(state="gone"))
+
+
 def forget(
     connection: Connection, *, before: datetime, most_bytes: int, now: datetime, limit: int = 500
 ) -> Sequence[str]:

@@ -1,8 +1,8 @@
 """What was done last: each step of a day, and the work that nobody has to claim.
 
-Sending messages, looking whether the monitor is late and replaying days are done whenever somebody
-likes; each keeps one row in `runs`, the last time. So whoever asks that table learns of everything
-the monitor does.
+Sending messages, looking whether the monitor is late, replaying days and looking for corrected
+labels are done whenever somebody likes; each keeps one row in `runs`, the last time. So whoever
+asks that table learns of everything the monitor does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 DELIVERY: Final = "delivery"
 LATE_CHECK: Final = "late check"
 REPLAY: Final = "replay"
-ERRANDS: Final = (DELIVERY, LATE_CHECK, REPLAY)
+CORRECTIONS: Final = "corrections"
+ERRANDS: Final = (DELIVERY, LATE_CHECK, REPLAY, CORRECTIONS)
 _LAST: Final = "last"
 
 
@@ -125,6 +126,12 @@ def leave(connection: Connection, errand: Errand, *, quiet: bool = False) -> Non
     """
     values = asdict(errand) | {"slot": _LAST, "quiet": quiet}
     connection.execute(_LEAVE, values)
+
+
+def last_errand(connection: Connection, kind: str) -> Errand | None:
+    """Return the last time of one errand; None when it was never done."""
+    row = connection.execute(_LAST_ERRANDS, {"kinds": [kind], "slot": _LAST}).one_or_none()
+    return None if row is None else Errand(*row)
 
 
 def last_errands(connection: Connection) -> list[Errand]:

@@ -4,7 +4,7 @@ An image and a version meet once: showing it to the same model again tells nothi
 pair is the primary key, and a repeated day goes on with the draw that is recorded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
@@ -334,12 +334,12 @@ def done_from(connection: Connection, first: date) -> list[Validation]:
     return [Validation(*row) for row in connection.execute(statement)]
 
 
-def days_of_image(connection: Connection, image: int) -> list[date]:
-    """Return the days on which an image was drawn for an exam, in order."""
+def days_of_images(connection: Connection, images: Collection[int]) -> list[date]:
+    """Return the days on which any of these images was drawn for an exam, in order."""
     statement = (
         sa.select(col(ValidationRow.day))
         .join(ValidationResultRow, col(ValidationResultRow.validation) == col(ValidationRow.id))
-        .where(col(ValidationResultRow.image) == image)
+        .where(col(ValidationResultRow.image).in_(images))
     )
     return sorted(set(connection.execute(statement).scalars()))
 

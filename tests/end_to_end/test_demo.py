@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from core.store.database import open_database
+
 LONGEST_S = 900  # the demo promises 6 minutes on two free cores; a test shares them
 
 
@@ -78,6 +80,17 @@ class TestDemo:
         summary = json.loads(told[0].stdout)
 
         assert summary["predictions_answered"] == summary["predictions_logged"] > 1000
+
+    def test_leaves_pictures_that_wait_for_a_label(self, told):
+        """The inbox has something to ask about, and nothing whose label came with an import."""
+        _, home = told
+        with open_database(None, home / "demo" / "postgres") as engine, engine.connect() as asked:
+            waiting = asked.exec_driver_sql("SELECT count(*) FROM inbox WHERE state = 'waiting'")
+            known = asked.exec_driver_sql(
+                "SELECT count(*) FROM inbox JOIN images USING (sha256) WHERE state = 'waiting'"
+            )
+            assert 5 < waiting.scalar_one() <= 100
+            assert known.scalar_one() == 0
 
     def test_leaves_nothing_running(self, told):
         """Whoever tries it out wants the machine back."""

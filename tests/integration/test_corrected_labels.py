@@ -4,14 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
-from core.store import alerts, audit, class_days, flags
-from tests.any_order import LABELS, PER_CLASS, Picture, World, two_versions
+from core.clock import FixedClock
+from core.store import alerts, audit, class_days, flags, images, last_runs
+from core.store.database import transaction
+from monitor import corrections, schedule
+from monitor.replay import Replayed
+from tests.any_order import LABELS, NOW, PER_CLASS, Picture, World, two_versions
 from tests.pool import day
 
 
@@ -148,6 +153,83 @@ class TestCorrectedLabels:
         assert said == [(day(3), f"since {day(3)}", f"since {day(2)}")]
         assert again.changes == ()
         assert world.ask(flags.open_flags) == [flag]
+
+
+class TestByTheMonitor:
+    """Corrections are counted before the next day is examined, without anybody's asking."""
+
+    @pytest.fixture
+    def hidden(self, world: World) -> World:
+        """Spiders labelled Cat on day 2, of which the version takes each for a dog."""
+        pictures = [
+            Picture(number, label, place, wrong=label == "Spider")
+            for number in (1, 2)
+            for label in LABELS
+            for place in range(PER_CLASS)
+        ]
+        spiders = [i for i, p in enumerate(pictures) if (p.label, p.number) == ("Spider", 2)]
+        world.begin(pictures, frozenset(spiders))
+        world.examine(1)
+        world.examine(2)
+        return world
+
+    def test_the_days_of_corrected_images_are_counted_anew_and_only_once(self, hidden: World):
+        """As by a replay of these days; what was followed once is not followed again."""
+        for index, picture in enumerate(hidden.pictures):
+            if (picture.label, picture.number) == ("Spider", 2):
+                hidden.correct(index)
+        found = _follow(hidden, hours=1)
+        by_itself = hidden.rows()
+        hidden.replay(2, 2)
+
+        assert found is not None
+        assert (found.first, found.last, found.corrected) == (day(2), day(2), PER_CLASS)
+        assert by_itself == hidden.rows()
+        assert _follow(hidden, hours=2) is None
+
+    def test_an_unusable_image_leaves_the_counts(self, hidden: World):
+        """Its label is as it was, and yet its day counts otherwise."""
+        with transaction(hidden.engine) as connection:
+            images.set_purpose(connection, 1, "nothing", now=NOW, by="anna")
+        found = _follow(hidden)
+        (first, *_) = hidden.ask(class_days.of_day, day(1), "v1")
+
+        assert found is not None
+        assert (found.first, found.recounted, first.n) == (day(1), 1, PER_CLASS - 1)
+
+    def test_a_last_time_in_the_future_hides_no_correction(self, hidden: World):
+        """The clock was ahead then, and is right now."""
+        assert _follow(hidden, hours=48) is None
+        hidden.correct(_hidden_spider(hidden))
+        found = _follow(hidden)
+
+        assert found is not None
+        assert found.corrected == 1
+
+    def test_the_monitor_does_so_before_it_examines_the_day(self, hidden: World, tmp_path: Path):
+        """Whatever becomes of the day itself; who did it is in the audit trail."""
+        hidden.correct(_hidden_spider(hidden))
+        schedule.catch_up(
+            hidden.engine,
+            options=hidden.options,
+            clock=FixedClock(NOW),
+            holder="monitor",
+            reports=tmp_path,
+        )
+
+        (deed,) = [deed for deed in hidden.ask(audit.latest) if deed.action == "replay"]
+        assert (deed.by, deed.subject) == ("monitor", f"{day(2)} to {day(2)}")
+        errand = hidden.ask(last_runs.last_errand, last_runs.CORRECTIONS)
+        assert (errand.outcome, errand.detail["corrected"]) == ("done", 1)
+
+
+def _hidden_spider(world: World) -> int:
+    return next(i for i, p in enumerate(world.pictures) if (p.label, p.number) == ("Spider", 2))
+
+
+def _follow(world: World, *, hours: int = 0) -> Replayed | None:
+    clock = FixedClock(NOW + timedelta(hours=hours))
+    return corrections.follow(world.engine, options=world.options, clock=clock, by="monitor")
 
 
 class TestCommands:

@@ -178,7 +178,7 @@ def relabel(
     label: Annotated[str, typer.Argument(help="What it shows: a class of the pool.")],
     as_json: Json = False,
 ) -> None:
-    """Correct an image's label; days it was examined on are counted anew by a replay."""
+    """Correct an image's label; the next exam counts the days anew that it was examined on."""
     with front.open_store() as engine, transaction(engine) as connection:
         known = images.labels(connection)
         if label not in known:
@@ -186,8 +186,10 @@ def relabel(
             raise UsageError(f"the pool has no class {label!r}; near it are: {', '.join(near)}")
         now = front.clock().now()
         before = images.relabel(connection, image, label, now=now, by=front.user())
-        days = validations.days_of_image(connection, image)
-    again = f"; count anew: weakspot health --replay {days[0]} {days[-1]}" if days else ""
+        days = validations.days_of_images(connection, [image])
+    again = (
+        f"; to count anew at once: weakspot health --replay {days[0]} {days[-1]}" if days else ""
+    )
     front.emit(
         {"image": image, "before": before.label, "label": label, "days": days},
         as_json=as_json,
