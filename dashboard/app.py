@@ -22,7 +22,7 @@ from core.clock import open_clock
 from core.errors import StoreError
 from core.settings import AlertSettings, DashboardSettings, HomeSettings
 from core.store.database import open_database, transaction
-from dashboard import acting, address, problems, responses, routes
+from dashboard import acting, address, finding, problems, responses, routes
 from dashboard.door import caller as door
 from dashboard.door import entrance, sign_in
 from dashboard.door.entrance import Locks
@@ -122,6 +122,7 @@ def create_app(house: House, rules: Rules | None = None) -> dash.Dash:
     _connect(app, house)
     acting.connect(app, house, {name: act for page in _PAGES for name, act in page.actions.items()})
     app.server.register_blueprint(routes.blueprint(house.engine))
+    app.server.register_blueprint(finding.blueprint(house.engine))
     for page in _PAGES:
         if page.connect:
             page.connect(app, house)

@@ -18,7 +18,19 @@ from core.errors import SchemaError, StoreError
 from core.settings import HomeSettings, ServiceSettings
 from core.stopping import stopping_on_signals
 from core.store.database import open_database
-from service import alerts, class_health, docs_page, furnishing, jobs, models, problems
+from service import (
+    alerts,
+    class_days,
+    class_health,
+    docs_page,
+    drift,
+    furnishing,
+    happenings,
+    jobs,
+    models,
+    one_class,
+    problems,
+)
 from service.allocator import keep_small_blocks
 from service.door import auth
 from service.door.http_protocol import Bounds
@@ -112,7 +124,9 @@ def create_app(
     )
     app.include_router(router)
     app.include_router(alerts.router)
-    app.include_router(class_health.router)
+    for health in (class_health, class_days, one_class, happenings):
+        app.include_router(health.router)
+    app.include_router(drift.router)
     app.include_router(jobs.router)
     app.include_router(models.router)
     app.include_router(oip.router)

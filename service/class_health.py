@@ -3,12 +3,11 @@
 Nothing is computed here, so the answer is that of `weakspot health --json` on the morning after.
 """
 
-import re
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, BeforeValidator, Field
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
 
 from core.errors import NotFoundError
 from core.store import health_days
@@ -16,24 +15,9 @@ from core.store.database import transaction
 from service.door.auth import needs
 from service.problems import responses
 from service.routes import InRooms
-
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+from service.spans import Day
 
 router = APIRouter(prefix="/v1/health", tags=["health"])
-
-
-def _as_day(value: object) -> object:
-    # A number would be taken for seconds since 1970.
-    if isinstance(value, str) and not _DAY.fullmatch(value):
-        raise ValueError("a day is written as 2026-01-31")
-    return value
-
-
-Day = Annotated[
-    date | None,
-    BeforeValidator(_as_day),
-    Query(examples=["2026-03-08"], description="The day, in UTC; the last judged when left out."),
-]
 
 
 class ReferencePromise(BaseModel):

@@ -1,11 +1,12 @@
-"""A place in the prediction log, or in a numbered list, as callers carry it from page to page."""
+"""A place in the prediction log or in another list, as callers carry it from page to page."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 import struct
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from core.errors import UsageError
@@ -55,6 +56,46 @@ def read_number(cursor: str) -> int:
     if not 1 <= number <= LARGEST_NUMBER:
         raise _refusal()
     return number
+
+
+def write_words(*words: str) -> str:
+    """Return the words by which a list is ordered as letters, digits, `-` and `_`."""
+    said = json.dumps(words, ensure_ascii=False, separators=(",", ":"))
+    return base64.urlsafe_b64encode(said.encode()).decode()
+
+
+def read_words(cursor: str, n: int) -> list[str]:
+    """Return the `n` words that `write_words` wrote.
+
+    Raises:
+        UsageError: It was not written by us.
+    """
+    try:
+        words = json.loads(_decoded(cursor))
+        if not isinstance(words, list) or len(words) != n or not all(map(_is_word, words)):
+            raise _refusal()
+        # Halves of characters cannot be encoded, here or for Postgres.
+        "".join(words).encode()
+    except (*_NOT_OURS, RecursionError) as error:
+        raise _refusal() from error
+    return words
+
+
+def _is_word(found: object) -> bool:
+    # Postgres cannot hold NUL in text.
+    return isinstance(found, str) and "\0" not in found
+
+
+def read_day(word: str) -> date:
+    """Return the day that a word of a cursor names.
+
+    Raises:
+        UsageError: It names none.
+    """
+    try:
+        return date.fromisoformat(word)
+    except ValueError as error:
+        raise _refusal() from error
 
 
 def _decoded(cursor: str) -> bytes:

@@ -1,4 +1,4 @@
-"""`/v1/models/...`: one version, and the champion moved by a person: promoted, or rolled back.
+"""`/v1/models/...`: one version, two of them, and the champion moved by a person.
 
 Moving it needs the scope `admin`. A version that has not passed the gate against the present
 champion goes up only by force and with a reason; every move is in the audit trail under the key's
@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.bundle import files
 from core.errors import BundleError, ConflictError
+from core.shown import comparing
+from core.shown.comparing import Row, Source
 from core.store import challengers, promotions, registry
 from core.store.challengers import Beside, Differing
 from core.store.database import transaction
@@ -112,6 +114,68 @@ class OneVersion(RegisteredVersion):
 
     shadow: list[ScoredBeside] = Field(description="A row for each champion, the latest first.")
     differing: list[DifferingPrediction] = Field(description="The newest of them.")
+
+
+class ComparedClass(BaseModel):
+    """Two versions on the images of one class."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    label: str | None = Field(examples=["Spider"], description="Null for all images together.")
+    n: int | None = Field(examples=[120], description="Images; null where nobody counted them.")
+    a: float | None = Field(examples=[0.91], description="Recall of the first version.")
+    b: float | None = Field(examples=[0.84], description="Recall of the second.")
+    difference: float | None = Field(examples=[-0.07], description="b minus a.")
+    low: float | None = Field(
+        examples=[-0.13],
+        description="Lower end of its 95 % interval; null where the images are no pairs.",
+    )
+    high: float | None = Field(examples=[-0.01], description="Its upper end.")
+
+    @classmethod
+    def of(cls, row: Row) -> "ComparedClass":
+        """Return a row of the comparison as it is shown."""
+        return cls.model_validate(row)
+
+
+class Compared(BaseModel):
+    """Two versions, class by class."""
+
+    a: str = Field(examples=["v1"])
+    b: str = Field(examples=["v3"])
+    source: Source = Field(
+        description="`exams`: images that both answered in daily exams; `gate`: the gate's exam of "
+        "one against the other; `releases`: the test recalls of both, perhaps of other images; "
+        "`nothing`: they cannot be compared."
+    )
+    job: int | None = Field(description="The exam, where the source is the gate's.")
+    whole: ComparedClass | None = Field(description="All images together.")
+    classes: list[ComparedClass] = Field(description="The largest loss of `b` first.")
+
+
+OneOfTwo = Annotated[
+    str, Query(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["v3"])
+]
+
+
+# It stands before the route of one version, which would take it for a name.
+@router.get("/compare", responses=responses(404, 422, 503))
+@needs("read")
+def compare_versions(a: OneOfTwo, b: OneOfTwo, rooms: InRooms) -> Compared:
+    """Set two versions against each other on the same images, class by class."""
+    rooms.require_store()
+    with transaction(rooms.engine) as connection:
+        found = comparing.compare(
+            connection, registry.get(connection, a), registry.get(connection, b)
+        )
+    return Compared(
+        a=found.a,
+        b=found.b,
+        source=found.source,
+        job=found.job,
+        whole=ComparedClass.of(found.whole) if found.whole else None,
+        classes=[ComparedClass.of(each) for each in found.rows],
+    )
 
 
 @router.get("/{version}", responses=responses(404, 422, 503))

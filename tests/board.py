@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from core.shown.happenings import Events
 from core.store.alerts import Alert
 from core.store.class_days import ClassDay
 from core.store.class_state import ClassState
@@ -22,7 +23,6 @@ from dashboard.pages.health.facts import (
     Answers,
     Change,
     ClassReading,
-    Events,
     Numbers,
     OneClass,
     Overview,

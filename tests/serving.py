@@ -27,7 +27,12 @@ from tests.tiny import picture
 
 @contextmanager
 def serving(
-    engine: Engine, home: Path, *, clock: Clock | None = None, **knobs: Any
+    engine: Engine,
+    home: Path,
+    *,
+    clock: Clock | None = None,
+    instance: str = "test",
+    **knobs: Any,
 ) -> Iterator[httpx.Client]:
     """Run the service until the block ends; gives a client that knows its address.
 
@@ -35,11 +40,12 @@ def serving(
         engine: Its database.
         home: Any folder.
         clock: Its time; the machine's when None.
+        instance: What it is called where it says that it has loaded a version.
         knobs: Service settings that differ from the defaults.
     """
     settings = ServiceSettings(**(_KNOBS | knobs))
     app = create_app(
-        settings, engine=engine, clock=clock or SystemClock(), instance="test", home=home
+        settings, engine=engine, clock=clock or SystemClock(), instance=instance, home=home
     )
     stop, started = threading.Event(), threading.Event()
     with bind("127.0.0.1", 0) as listener:

@@ -26,6 +26,9 @@ from core.store import class_days, registry, validations
 from core.store.class_days import ClassDay
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
     from sqlalchemy import Connection
 
     from core.judging.rules import Levels, Memory
@@ -60,6 +63,27 @@ class Raised:
 
 
 @dataclass(frozen=True, slots=True)
+class Exam:
+    """The counts of one exam, in the order of its version's classes.
+
+    Attributes:
+        version: The version examined.
+        day: The day.
+        correct: Right answers of each class, shape (K,).
+        total: Images of each, shape (K,).
+        shared: Groups of images that belong together, `[images, right]`, by the class's place.
+        grouped: The same by the class's name, also of classes that the version does not know.
+    """
+
+    version: str
+    day: date
+    correct: NDArray[np.int64]
+    total: NDArray[np.int64]
+    shared: dict[int, list[list[int]]]
+    grouped: dict[str, list[list[int]]]
+
+
+@dataclass(frozen=True, slots=True)
 class Material:
     """Stored days, read once for as many rules as one likes.
 
@@ -67,18 +91,18 @@ class Material:
         first: First day asked about.
         last: Last day.
         versions: The versions examined, by name.
-        days: The exams, in order: which version, and its counts.
+        exams: The exams, in order.
     """
 
     first: date
     last: date
     versions: dict[str, Version]
-    days: list[tuple[str, DayCounts]]
+    exams: list[Exam]
 
     @property
     def n_days(self) -> int:
         """How many days of the stretch were examined."""
-        return len({counts.day for _, counts in self.days if counts.day >= self.first})
+        return len({exam.day for exam in self.exams if exam.day >= self.first})
 
 
 @dataclass(slots=True)
@@ -105,28 +129,28 @@ def gather(connection: Connection, first: date, last: date) -> Material:
     began = next((i for i, each in enumerate(exams) if each.day >= first), len(exams))
     names = list(dict.fromkeys(each.version for each in exams[max(began - 1, 0) :]))
     versions = {name: registry.get(connection, name) for name in names}
-    counts = {
+    counted = {
         (name, each.day): each
         for name in names
-        for each in class_days.counts(connection, name, earliest, last)
+        for each in _in_order(versions[name], class_days.counts(connection, name, earliest, last))
     }
-    found = [(each.version, counts.get((each.version, each.day))) for each in exams]
-    return Material(first, last, versions, [(name, day) for name, day in found if day is not None])
+    found = [counted.get((each.version, each.day)) for each in exams]
+    return Material(first, last, versions, [each for each in found if each is not None])
 
 
 def replay(material: Material, on: AlertRules) -> list[Raised]:
     """Return the alerts that some rules would have raised in the stretch, in order."""
     epochs: dict[str, _Epoch] = {}
     raised: list[Raised] = []
-    for name, counts in material.days:
-        version = material.versions[name]
+    for exam in material.exams:
+        name, version = exam.version, material.versions[exam.version]
         if name not in epochs:
             held_to = standard(version, on).levels
             nothing = rules.nothing_remembered(len(version.labels))
             epochs[name] = _Epoch(held_to, nothing, None, Likeness())
-        left = _left_by_others(epochs, name, counts.day)
-        recovered, alarms = _next_day(epochs[name], name, counts, left)
-        _close(raised, recovered, counts.day, set(version.labels))
+        left = _left_by_others(epochs, name, exam.day)
+        recovered, alarms = _next_day(epochs[name], exam, left)
+        _close(raised, recovered, exam.day, set(version.labels))
         for found in alarms:
             watched = found.label is None or found.label not in on.left_out
             if watched and not _covers(raised, found):
@@ -135,18 +159,18 @@ def replay(material: Material, on: AlertRules) -> list[Raised]:
 
 
 def _next_day(
-    epoch: _Epoch, version: str, counts: DayCounts, left: tuple[set[str], bool]
+    epoch: _Epoch, exam: Exam, left: tuple[set[str], bool]
 ) -> tuple[set[str | None], list[Raised]]:
     """Go on by one day; return what has recovered, and what has raised an alarm."""
-    day, held_to = counts.day, epoch.held_to
+    day, version, held_to = exam.day, exam.version, epoch.held_to
     correlation = epoch.likeness.correlation(day)
-    answers = _answers(counts, held_to.labels, grouped=needs_day_bet(correlation))
+    answers = _answers(exam, grouped=needs_day_bet(correlation))
     restart = np.array([label in left[0] for label in held_to.labels])
     memory = rules.for_bet(epoch.memory, answers, epoch.whole)
     epoch.memory, alarm, recovered = rules.next_day(memory, held_to, answers, restart, day)
     today = Today(day, version, correlation, left[1])
     epoch.whole = pool.next_day(epoch.whole, held_to.pool, answers, epoch.memory.armed, today)
-    epoch.likeness.add(_rows(counts, version))
+    epoch.likeness.add(_rows(exam))
     over: set[str | None] = {held_to.labels[i] for i in np.flatnonzero(recovered)}
     found = [
         Raised(held_to.labels[i], version, day, float(epoch.memory.evidence[i]), held_to.threshold)
@@ -192,22 +216,36 @@ def _covers(raised: list[Raised], found: Raised) -> bool:
     )
 
 
-def _answers(counts: DayCounts, labels: tuple[str, ...], *, grouped: bool) -> Answers:
-    place = {label: i for i, label in enumerate(counts.labels)}
-    at = [place.get(label) for label in labels]
-    correct = np.array([0 if i is None else counts.correct[i] for i in at], dtype=np.int64)
-    total = np.array([0 if i is None else counts.total[i] for i in at], dtype=np.int64)
+def _in_order(version: Version, days: Iterable[DayCounts]) -> Iterator[Exam]:
+    """Return counts in the order of a version's classes; what it does not know is left out."""
+    place = {label: i for i, label in enumerate(version.labels)}
+    order, known = np.empty(0, dtype=np.int64), None
+    for each in days:
+        # The order is looked up once: every day has the same classes, and mostly in the same order.
+        if each.labels != known:
+            known = each.labels
+            at = {label: i for i, label in enumerate(known)}
+            order = np.array([at.get(label, -1) for label in version.labels], dtype=np.int64)
+        # A class without a row takes the 0 at the end.
+        correct, total = (
+            np.array([*counts, 0], dtype=np.int64)[order] for counts in (each.correct, each.total)
+        )
+        shared = {place[label]: found for label, found in each.shared.items() if label in place}
+        yield Exam(version.version, each.day, correct, total, shared, each.shared)
+
+
+def _answers(exam: Exam, *, grouped: bool) -> Answers:
     if not grouped:
-        return Answers(correct, total, None)
-    shared = {i: counts.shared[each] for i, each in enumerate(labels) if each in counts.shared}
-    return Answers(correct, total, in_groups(correct, total, shared))
+        return Answers(exam.correct, exam.total, None)
+    groups = in_groups(exam.correct, exam.total, exam.shared)
+    return Answers(exam.correct, exam.total, groups)
 
 
-def _rows(counts: DayCounts, version: str) -> list[ClassDay]:
+def _rows(exam: Exam) -> list[ClassDay]:
     """Return the classes that have groups, as the estimate of their likeness takes them."""
     return [
-        replace(_NO_DAY, day=counts.day, version=version, label=label, shared=groups)
-        for label, groups in counts.shared.items()
+        replace(_NO_DAY, day=exam.day, version=exam.version, label=label, shared=groups)
+        for label, groups in exam.grouped.items()
     ]
 
 

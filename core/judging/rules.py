@@ -188,8 +188,8 @@ def next_day(
     alarm = touched & (evidence >= held_to.threshold)
     armed = memory.armed | restart
     upward = np.where(restart[:, None], -np.inf, memory.recovery_log_m)
-    stepped, shown = bet_on_recovery(upward, answers, held_to.recovery)
     counted = armed & touched
+    stepped, shown = _recovering(upward, counted, answers, held_to.recovery)
     # One good day is not enough, however many images it has.
     begun = np.isfinite(upward).all(axis=1)
     recovered = counted & begun & (shown >= RECOVERY_THRESHOLD) & ~alarm
@@ -202,13 +202,30 @@ def next_day(
         evidence=np.where(touched, evidence, memory.evidence),
         days=memory.days + touched,
         armed=(armed & ~recovered) | alarm,
-        recovery_log_m=np.where(
-            over[:, None], -np.inf, np.where(counted[:, None], stepped, upward)
-        ),
+        recovery_log_m=np.where(over[:, None], -np.inf, stepped),
         recovery_evidence=np.where(counted, shown, kept),
         days_without_labels=np.where(touched, 0, memory.days_without_labels + gap),
     )
     return after, alarm, recovered
+
+
+def _recovering(
+    log_m: NDArray[np.float64],
+    counted: NDArray[np.bool_],
+    answers: Answers,
+    level: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the bet on recovery of the classes that have something to recover from.
+
+    They are few, and a class's bet does not depend on the others': the rest is left as it was, with
+    no evidence.
+    """
+    stepped, shown = log_m.copy(), np.zeros(len(log_m))
+    if counted.any():
+        stepped[counted], shown[counted] = bet_on_recovery(
+            log_m[counted], answers.of(counted), level[counted]
+        )
+    return stepped, shown
 
 
 def for_bet(memory: Memory, answers: Answers, before: ModelDay | None) -> Memory:

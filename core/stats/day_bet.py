@@ -60,6 +60,14 @@ class Answers:
     total: NDArray[np.int64]
     groups: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]] | None = None
 
+    def of(self, chosen: NDArray[np.bool_]) -> Answers:
+        """Return the same day of some classes alone, in their order; `chosen` has shape (K,)."""
+        groups = self.groups
+        if groups is not None:
+            kept, place = chosen[groups[0]], np.cumsum(chosen) - 1
+            groups = (place[groups[0][kept]], groups[1][kept], groups[2][kept])
+        return Answers(self.correct[chosen], self.total[chosen], groups)
+
     def mistakes(self) -> Answers:
         """Return the same day with wrong and right exchanged, for bets on recovery."""
         groups = self.groups

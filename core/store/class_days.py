@@ -113,14 +113,18 @@ _MATRIX = sa.text("""
      ORDER BY d.day, d.label, v.id DESC
 """)
 
-# Some classes are looked up day by day, by the primary key, instead of read past all others.
+# Some classes are looked up day by day, by the primary key, instead of read past all others:
+# OFFSET 0 keeps the planner from that, whose estimate of a join by two columns is far too low.
 _MATRIX_OF = sa.text("""
     SELECT DISTINCT ON (d.day, d.label)
            d.day, d.version, d.label, d.n, d.correct, d.confused, d.low, d.high,
            d.shared
       FROM validations v
-     CROSS JOIN unnest(CAST(:labels AS text[])) AS wanted (label)
-      JOIN class_days d ON d.version = v.version AND d.day = v.day AND d.label = wanted.label
+     CROSS JOIN LATERAL (SELECT *
+                           FROM class_days
+                          WHERE version = v.version AND day = v.day
+                            AND label = ANY(CAST(:labels AS text[]))
+                         OFFSET 0) AS d
      WHERE v.day BETWEEN :first AND :last
      ORDER BY d.day, d.label, v.id DESC
 """)

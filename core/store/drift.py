@@ -116,6 +116,29 @@ class DriftCheck:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which checks are asked for.
+
+    Attributes:
+        first: The first day.
+        last: The last day.
+        within_classes: Those among the predictions of each class, instead of those over all.
+        version: Only those of this version; None for all.
+        label: Only those of this predicted class, where they are within classes; None for all.
+        column: Only those of this column; None for all.
+        verdict: Only those that came out so; None for all.
+    """
+
+    first: date
+    last: date
+    within_classes: bool = False
+    version: str | None = None
+    label: str | None = None
+    column: str | None = None
+    verdict: Verdict | None = None
+
+
 _COMMON = (
     "method",
     "n",
@@ -221,9 +244,83 @@ def matrix(connection: Connection, first: date, last: date) -> list[DriftCheck]:
     return [DriftCheck(**row) for row in connection.execute(statement).mappings()]
 
 
+def page(
+    connection: Connection,
+    asked: Asked,
+    *,
+    after: tuple[date, str, str, str] | None = None,
+    most: int,
+) -> list[DriftCheck]:
+    """Return checks in the order of days, versions, classes and columns.
+
+    Args:
+        connection: Where to ask.
+        asked: Which checks.
+        after: Only what follows this day, version, class (empty for all predictions) and column;
+            None to begin with the first.
+        most: At most so many.
+    """
+    day, version, label, column = after or (asked.first, "", "", "")
+    values = {
+        "first": asked.first,
+        "last": asked.last,
+        "version": asked.version,
+        "label": asked.label,
+        "column": asked.column,
+        "verdict": asked.verdict,
+        "after_day": day,
+        "after_version": version,
+        "after_label": label,
+        "after_column": column,
+        "most": most,
+    }
+    statement = _PAGE_OF_CLASSES if asked.within_classes else _PAGE
+    return [DriftCheck(**each) for each in connection.execute(statement, values).mappings()]
+
+
 _CHECKS: sa.Select[*tuple[Any, ...]] = sa.select(
     *[getattr(DriftCheckRow, name) for name in _OVERALL]
 )
 _OF_CLASSES: sa.Select[*tuple[Any, ...]] = sa.select(
     *[getattr(ClassDriftCheckRow, name) for name in _OF_CLASS]
 )
+
+_WANTED = """
+                  (CAST(:version AS text) IS NULL OR c.version = :version)
+              AND (CAST(:column AS text) IS NULL OR c."column" = :column)
+              AND (CAST(:verdict AS text) IS NULL OR c.verdict = :verdict)
+"""
+_PAGE = sa.text(f"""
+    SELECT {", ".join(f'c."{name}"' for name in _OVERALL)}
+      FROM drift_checks c
+     WHERE c.day BETWEEN :first AND :last
+       AND (c.day, c.version, c."column")
+           > (CAST(:after_day AS date), CAST(:after_version AS text), CAST(:after_column AS text))
+       AND {_WANTED}
+     ORDER BY c.day, c.version, c."column"
+     LIMIT :most
+""")  # noqa: S608 - put together from constants
+
+# Days of versions are few and stand in `drift_checks`; each leads to its classes by their primary
+# key, so that a page costs what it shows, however long the range.
+_PAGE_OF_CLASSES = sa.text(f"""
+    SELECT {", ".join(f'found."{name}"' for name in _OF_CLASS)}
+      FROM (SELECT DISTINCT day, version
+              FROM drift_checks
+             WHERE day BETWEEN :first AND :last
+               AND (day, version) >= (CAST(:after_day AS date), CAST(:after_version AS text)))
+           AS looked
+     CROSS JOIN LATERAL (
+           SELECT c.*
+             FROM class_drift_checks c
+            WHERE c.version = looked.version
+              AND c.day = looked.day
+              AND (CAST(:label AS text) IS NULL OR c.label = :label)
+              AND (c.day, c.version, c.label, c."column")
+                  > (CAST(:after_day AS date), CAST(:after_version AS text),
+                     CAST(:after_label AS text), CAST(:after_column AS text))
+              AND {_WANTED}
+            ORDER BY c.label, c."column") AS found
+     ORDER BY looked.day, looked.version, found.label, found."column"
+     LIMIT :most
+""")  # noqa: S608 - put together from constants

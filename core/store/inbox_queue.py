@@ -142,7 +142,7 @@ _TAKE_AIMED = sa.text(
                               LIMIT 1) AS differs ON true
          WHERE q.state = 'waiting' {_FREE}
            AND (CAST(:label AS text) IS NULL
-                OR :label IN (q.label, q.other, differs.label))
+                OR :label IN (q.label, q.other, differs.label, q.top -> 1 ->> 'label'))
          ORDER BY q.holder = :holder DESC NULLS LAST,
                   CASE WHEN q.stream = 'suspect' THEN 1.5
                        ELSE 1.0 + (differs.label IS NOT NULL)::integer
@@ -216,7 +216,8 @@ def take(
         connection: Where the inbox is; its transaction must end soon.
         desk: Who asks.
         now: The present moment.
-        label: Only images that have to do with this class. What is chosen by what a model said
+        label: Only images that have to do with this class: called so, or the runner-up, or called
+            so by a challenger, or a label that looks wrong. What is chosen by what a model said
             of it is no random draw, so nothing that was drawn is among them.
         have: What the desk has on its screen already.
     """

@@ -41,6 +41,7 @@ class DeliveryRow(SQLModel, table=True):
             "id",
             postgresql_where=sa.text("state IN ('waiting', 'sending')"),
         ),
+        sa.Index("deliveries_by_alert", "alerts", postgresql_using="gin"),
     )
 
     id: int | None = Field(default=None, sa_column=sa.Column(sa.BigInteger, primary_key=True))

@@ -1,9 +1,10 @@
-// The table of classes: how its cells look, what of it the address says, and its keys.
+// The table of classes: its rows, how its cells look, what of it the address says, and its keys.
 (function () {
   var STATES = ["weak", "recovering", "uncertain", "healthy", "no labels"];
   var TONES = ["bad", "watch", "watch", "good", "none"];
   var NARROW = { trend: 1000, reference: 1100, days: 820, share: 620 };
   var grid = null, wanted = { state: "", find: "" }, typing = null;
+  var known = { mark: null, rows: [], at: null }, asking = false, failed = false, retry = null;
 
   // Cells. Every text is a child of an element, never HTML.
 
@@ -30,9 +31,14 @@
       last = [margin + (width - 2 * margin) * i / Math.max(text.length - 1, 1), y(share), share];
       runs[runs.length - 1].push(last[0].toFixed(1) + "," + last[1].toFixed(1));
     }
-    var parts = runs.filter(function (run) { return run.length; }).map(function (run, i) {
-      return make("polyline", { key: i, points: run.length > 1 ? run.join(" ") : run[0] + " " + run[0],
-        className: "trend-line" });
+    var parts = [];
+    runs.filter(function (run) { return run.length; }).forEach(function (run, i) {
+      var points = run.length > 1 ? run : [run[0], run[0]];
+      var ground = points.map(function (point) { return point.split(",")[0] + "," + y(0); });
+      // Filled down to zero: the height says the share, and the line does not float in its row.
+      parts.push(make("polygon", { key: "a" + i, className: "trend-area",
+        points: points.concat(ground.reverse()).join(" ") }));
+      parts.push(make("polyline", { key: i, points: points.join(" "), className: "trend-line" }));
     });
     if (reference !== undefined) {
       parts.unshift(make("line", { key: "r", x1: 0, x2: width, y1: y(reference), y2: y(reference),
@@ -49,11 +55,11 @@
   window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {};
   Object.assign(window.dashAgGridComponentFunctions, {
     HealthName: function (cell) {
-      return make("a", { href: cell.data.href, className: "class-link", tabIndex: -1,
+      return make("a", { href: addressOf(cell.value), className: "class-link", tabIndex: -1,
         onClick: function (event) {
           if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) { return; }
           event.preventDefault();
-          go(cell.data.href);
+          go(addressOf(cell.value));
         } }, make("bdi", null, cell.value));
     },
     HealthState: function (cell) {
@@ -85,9 +91,61 @@
     },
   });
 
+  // The rows. The page says which state of them belongs to it, and they are fetched once for each.
+  // Where they cannot be, the table says that it shows older ones, or none.
+
+  function load() {
+    var table = document.getElementById("classes-table");
+    if (!table || !grid || grid.isDestroyed()) { return; }
+    if (known.mark !== null && grid.shown !== known.mark) { show(); }
+    if (table.dataset.mark === known.mark) { settled(); return; }
+    if (asking) { return; }
+    asking = true;
+    clearTimeout(retry);
+    fetch("/health/classes.json", { headers: { Accept: "application/json" } })
+      .then(function (answer) {
+        if (!answer.ok) { throw new Error("status " + answer.status); }
+        return answer.json();
+      })
+      .then(function (said) {
+        // They may be newer than the page, which follows at its next look.
+        known = { mark: said.mark, rows: said.rows, at: new Date() };
+        asking = failed = false;
+        if (grid && !grid.isDestroyed()) { show(); }
+        settled();
+      })
+      .catch(function () {
+        asking = false;
+        failed = true;
+        settled();
+        mark();
+        later();
+      });
+  }
+
+  function later() {
+    retry = setTimeout(function () { if (document.hidden) { later(); } else { load(); } }, 5000);
+  }
+
+  function settled() {
+    var table = document.getElementById("classes-table");
+    if (table) { table.removeAttribute("aria-busy"); }
+  }
+
+  function show() {
+    grid.setGridOption("rowData", known.rows);
+    grid.shown = known.mark;
+    read();
+  }
+
   // The address.
 
   function fields() { return new URLSearchParams(location.search); }
+
+  function addressOf(label) {
+    var days = fields().get("days");
+    return "/class/" + encodeURIComponent(label) + (/^\d{1,4}$/.test(days || "") ? "?days=" + days : "");
+  }
 
   function go(path) {
     history.pushState({}, "", path);
@@ -137,6 +195,10 @@
     grid.setFilterModel(filtering(said.get("filter")));
     grid.onFilterChanged();
     grid.reading = false;
+    if (grid.days !== said.get("days")) {  // The links to the classes carry the range on.
+      grid.days = said.get("days");
+      grid.refreshCells({ columns: ["label"], force: true });
+    }
     mark();
   }
 
@@ -153,10 +215,16 @@
     }
     var shown = document.getElementById("classes-shown");
     if (shown && grid) {
-      var n = grid.getDisplayedRowCount(), all = 0;
-      grid.forEachNode(function () { all += 1; });
-      shown.textContent = n === all ? "" : n.toLocaleString("en") + " of " + all.toLocaleString("en")
-        + " classes are shown.";
+      var n = grid.getDisplayedRowCount(), all = known.rows.length, said = [];
+      if (failed) {
+        said.push(known.at === null ? "The rows could not be fetched; trying again."
+          : "Stale: these rows are of " + known.at.toISOString().slice(11, 19)
+            + " UTC; newer ones could not be fetched, trying again.");
+      }
+      if (n !== all) {
+        said.push(n.toLocaleString("en") + " of " + all.toLocaleString("en") + " classes are shown.");
+      }
+      shown.textContent = said.join(" ");
     }
   }
 
@@ -190,7 +258,7 @@
       mark();
     });
     api.addEventListener("cellKeyDown", function (event) {
-      if (event.event && event.event.key === "Enter") { go(event.data.href); }
+      if (event.event && event.event.key === "Enter") { go(addressOf(event.data.label)); }
     });
     fit();
     read();
@@ -205,6 +273,7 @@
       try { api = window.dash_ag_grid.getApi("classes"); } catch (error) { /* not there yet */ }
       if (place && api && !api.isDestroyed() && place.querySelector(".ag-root")) {
         if (api !== grid) { adopt(api); } else { read(); }
+        load();
       } else if (Date.now() < until) { setTimeout(again, 40); }
     })();
   }
@@ -244,7 +313,7 @@
     if (event.target.id !== "find" || !grid) { return; }
     if (event.key === "Enter") {
       var first = grid.getDisplayedRowAtIndex(0);
-      if (first) { go(first.data.href); }
+      if (first) { go(addressOf(first.data.label)); }
     } else if (event.key === "ArrowDown" && grid.getDisplayedRowCount()) {
       event.preventDefault();
       grid.setFocusedCell(0, "label");

@@ -529,9 +529,14 @@
     image.alt = "";
     var text = make("div", "inbox-entry");
     text.append(make("bdi", "strong", each.answer || "None of these / unusable"));
-    text.append(make("span", "dim", " by " + each.by + ", " + utc(each.at)));
+    var when = make("time", "", utc(each.at));
+    when.dateTime = each.at;
+    when.dataset.utc = "";  // Told in the reader's own time when pointed at: keys.js.
+    var said = make("span", "dim", " by " + each.by + ", ");
+    said.append(when);
+    text.append(said);
     if (each.replay) {
-      text.append(make("span", "inbox-replay", "Its exams are counted anew by: weakspot health --replay " + each.replay.join(" ")));
+      text.append(make("span", "inbox-replay", "Its exams are counted anew before the next one; at once by: weakspot health --replay " + each.replay.join(" ")));
     }
     entry.append(image, text);
     if (this.may) {

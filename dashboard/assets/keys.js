@@ -13,18 +13,6 @@
     if (dialog && !dialog.open) { dialog.showModal(); }  // Closing gives the focus back by itself.
   }
 
-  // The field may be on the overview only.
-  function find(tries) {
-    var field = document.getElementById("find");
-    if (field && field.offsetParent !== null) {
-      field.focus();
-      if (field.select) { field.select(); }
-      return;
-    }
-    if (tries === 30) { var home = document.getElementById("home"); if (home) { home.click(); } }
-    if (tries > 0) { setTimeout(function () { find(tries - 1); }, 100); }
-  }
-
   function goTo(letter) {
     var link = document.querySelector('.nav-link [data-letter="' + CSS.escape(letter) + '"]');
     if (link) { link.click(); }
@@ -38,7 +26,7 @@
     var isSecond = Date.now() - chord < 1200;
     chord = 0;
     if (isSecond && goTo(event.key)) { event.preventDefault(); event.stopPropagation(); return; }
-    if (event.key === "/") { event.preventDefault(); find(30); }
+    if (event.key === "/") { event.preventDefault(); window.weakspotFinder.open(); }
     else if (event.key === "?") { event.preventDefault(); open(); }
     else if (event.key === "g") { chord = Date.now(); }
   }, true);

@@ -11,11 +11,13 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 
 from dashboard.address import RANGES, class_address
-from dashboard.parts.saying import Mention
+from dashboard.parts.moment import moment
+from dashboard.parts.saying import Mention, Moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from core.shown.phrases import Part
     from dashboard.parts.drawing import Figure
     from dashboard.parts.saying import Phrase, Tone, Verdict
 
@@ -66,10 +68,14 @@ def icon(name: str) -> Component:
 
 
 def sentence(phrase: Phrase, *, days: int | None) -> Children:
-    """Return a phrase with its classes linked to their pages."""
-    return [
-        class_link(part.label, days=days) if isinstance(part, Mention) else part for part in phrase
-    ]
+    """Return a phrase with its classes linked to their pages, and its moments in local time."""
+    return [_part(each, days) for each in phrase]
+
+
+def _part(part: Part, days: int | None) -> Component:
+    if isinstance(part, Mention):
+        return class_link(part.label, days=days)
+    return moment(part.at, part.words) if isinstance(part, Moment) else part
 
 
 def class_link(label: str, *, days: int | None) -> Component:
@@ -85,7 +91,10 @@ def verdict(said: Verdict, *, days: int | None) -> Component:
             html.Div(
                 [
                     html.H1(sentence(said.sentence, days=days), id="verdict"),
-                    *[html.P(note) for note in said.notes],
+                    *[
+                        html.P(note if isinstance(note, str) else sentence(note, days=days))
+                        for note in said.notes
+                    ],
                 ]
             ),
         ],
@@ -117,7 +126,7 @@ def panel(
 
 
 def record(
-    when: str, state: str, title: str, body: Children = None, below: Children = None
+    when: Children, state: str, title: str, body: Children = None, below: Children = None
 ) -> Component:
     """Return one alert: when it was raised, how it stands, and what it says.
 

@@ -18,6 +18,11 @@ class Range:
     last: date
 
     @property
+    def ends(self) -> tuple[date, date]:
+        """Its first and its last day."""
+        return self.first, self.last
+
+    @property
     def days(self) -> list[date]:
         """Every day of it, in order."""
         length = (self.last - self.first).days + 1

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from dashboard.parts.wording import count, day_text, percent, power_text, shortened
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from core.store.class_days import ClassDay
     from dashboard.parts.days import Range
 
@@ -53,12 +55,25 @@ def cell_hover(day: ClassDay, today: date, silent_days: int = 0) -> str:
     if day.n == 0:
         since = f" ({count(silent_days, 'day')})" if silent_days else ""
         return f"{head}<br>no fresh labels{since}"
-    interval = f"95 % interval {percent(day.low)} to {percent(day.high)}"
-    mistaken = sorted(day.confused.items(), key=lambda item: (-item[1], item[0]))[:3]
-    said = ", ".join(f"{escaped(label)} ({n})" for label, n in mistaken)
-    return (
-        f"{head}<br>{day.correct} of {day.n} right ({percent(day.correct / day.n)})<br>{interval}"
-        + (f"<br>mistaken for {said}" if said else "")
+    return f"{head}<br>{counts_hover(day.correct, day.n, (day.low, day.high), day.confused)}"
+
+
+def counts_hover(
+    correct: int, n: int, interval: tuple[float, float], confused: Mapping[str, int]
+) -> str:
+    """Return what is told of some images of a class when they are pointed at.
+
+    Args:
+        correct: How many were answered right.
+        n: Images; not 0.
+        interval: Ends of the 95 % interval of their share.
+        confused: The wrong answers: `{predicted label: images}`.
+    """
+    low, high = map(percent, interval)
+    mistaken = sorted(confused.items(), key=lambda item: (-item[1], item[0]))[:3]
+    said = ", ".join(f"{escaped(label)} ({times})" for label, times in mistaken)
+    return f"{correct} of {n} right ({percent(correct / n)})<br>95 % interval {low} to {high}" + (
+        f"<br>mistaken for {said}" if said else ""
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dash import html
 
+from dashboard.parts import exports
 from dashboard.parts.wording import points
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from core.store.jobs import Job
 
 Component = Any
+
+# Where all of it is had as a file; the training page answers it.
+CSV = "/training/exam.csv"
 
 _MOST_OTHERS = 4
 
@@ -43,8 +47,14 @@ def table(job: Job, label: str, most_others: int = _MOST_OTHERS) -> Component:
             html.Ul(reasons, className="reasons") if reasons else None,
             html.Table([_HEAD, html.Tbody(rows)], className="table gate") if rows else None,
             html.P(_fineprint(gate, label), className="hint"),
+            _file(job) if rows else None,
         ]
     )
+
+
+def _file(job: Job) -> Component:
+    """Return the link to all that the gate counted, as a file."""
+    return exports.link(f"{CSV}?job={job.id:d}", f"exam-{job.id:d}", of="The gate's numbers")
 
 
 def _chosen(gate: Mapping[str, Any], label: str, most_others: int) -> list[Mapping[str, Any]]:

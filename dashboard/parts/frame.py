@@ -44,6 +44,7 @@ def shell(
                     [html.Span("as of ", className="wide"), html.Span(id="heard")],
                     className="heard",
                 ),
+                html.Div(id="finder", className="finder"),  # assets/finder.js fills it
                 _person(signed_in),
                 html.Button(
                     "?",
@@ -113,7 +114,11 @@ def _person(name: str | None) -> Component:
     if name is None:
         return None
     button = html.Button(
-        "Sign out", id="sign-out", className="button", **attributes({"type": "button"})
+        "Sign out",
+        id="sign-out",
+        className="button",
+        title=f"Signed in with the key {name}",
+        **attributes({"type": "button"}),
     )
     named = html.Span(name, className="person-name", title=f"Signed in with the key {name}")
     return html.Span([named, button], className="person")

@@ -20,21 +20,20 @@ HEAD_PX = 40
 _MOST_VISIBLE = 14
 
 
-def grid(name: str, columns: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> Any:
-    """Return a table.
+def grid(name: str, columns: Sequence[dict[str, Any]], *, expected: int) -> Any:
+    """Return a table without its rows, which the script that serves it fetches.
 
     Args:
-        name: Its id on the page; the script that serves it knows it by that.
+        name: Its id on the page; the script knows it by that.
         columns: AG Grid's column definitions: `field`, `headerName`, and what else differs from
             the defaults; `cellRenderer` names a function in `dashAgGridComponentFunctions`.
-        rows: What it shows, by field.
+        expected: How many rows there will be, so that the page does not jump when they come.
     """
-    visible = min(len(rows), _MOST_VISIBLE)
+    visible = min(expected, _MOST_VISIBLE)
     height = HEAD_PX + ROW_PX * visible + 4
     return dag.AgGrid(
         id=name,
         columnDefs=list(columns),
-        rowData=list(rows),
         defaultColDef={
             "resizable": True,
             "sortable": True,
@@ -52,7 +51,7 @@ def grid(name: str, columns: Sequence[dict[str, Any]], rows: Sequence[dict[str, 
             "ensureDomOrder": True,
             "multiSortKey": "ctrl",
             "tooltipShowDelay": 300,
-            "localeText": {"noRowsToShow": "No row fits."},
+            "localeText": {"noRowsToShow": "No row fits.", "loadingOoo": "Loading…"},
         },
         className="ag-theme-quartz grid",
         style={"height": f"{height}px"},

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from dash import html
 
+from core.shown.phrases import Moment
+from dashboard.parts.wording import moment_text
+
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
 
 
 def moment(at: datetime, words: str) -> Any:
@@ -19,3 +22,13 @@ def moment(at: datetime, words: str) -> Any:
     """
     named: dict[str, Any] = {"data-utc": ""}
     return html.Time(words, dateTime=at.isoformat(timespec="seconds"), **named)
+
+
+def shown(at: datetime, *, today: date) -> Any:
+    """Return a moment as pages show it: `14 Nov 02:03 UTC`."""
+    return moment(at, moment_text(at, today=today))
+
+
+def named(at: datetime, *, today: date) -> Moment:
+    """Return a moment as it stands in a sentence."""
+    return Moment(at, moment_text(at, today=today))

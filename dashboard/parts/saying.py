@@ -1,25 +1,21 @@
 """What is said in a sentence, and how serious that is: the same on every page.
 
-Class names stand in the sentences as `Mention`, so that the page can link them; everything else
-is plain text. No word here is HTML.
+Class names stand in the sentences as `Mention`, so that the page can link them, and moments as
+`Moment`, so that it can tell them in the reader's own time; everything else is plain text. No word
+here is HTML.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from core.shown.phrases import Mention, Moment, Phrase, plain
+
+__all__ = ["Mention", "Moment", "Phrase", "Tone", "Verdict", "plain"]
+
 Tone = Literal["bad", "watch", "good", "none"]
-
-
-@dataclass(frozen=True, slots=True)
-class Mention:
-    """A class that is named in a sentence."""
-
-    label: str
-
-
-Phrase = list[str | Mention]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +24,4 @@ class Verdict:
 
     tone: Tone
     sentence: Phrase
-    notes: list[str]
-
-
-def plain(phrase: Phrase) -> str:
-    """Return a phrase as plain text."""
-    return "".join(part.label if isinstance(part, Mention) else part for part in phrase)
+    notes: Sequence[str | Phrase]

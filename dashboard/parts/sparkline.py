@@ -71,7 +71,11 @@ def _stretch(marks: list[tuple[float, float]]) -> str:
         x, y = marks[0]
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="1.4" fill="{_BLUE}"/>'
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in marks)
+    first, last, ground = marks[0][0], marks[-1][0], _y(0)
+    # Filled down to zero: the height says the share, and the line does not float in its row.
     return (
+        f'<polygon points="{first:.1f},{ground} {points} {last:.1f},{ground}" fill="{_BLUE}" '
+        'opacity="0.16"/>'
         f'<polyline points="{points}" fill="none" stroke="{_BLUE}" stroke-width="1.6" '
         'stroke-linejoin="round" stroke-linecap="round"/>'
     )

@@ -11,6 +11,7 @@ from datetime import date, datetime
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _ELLIPSIS = "…"
+_DAYS_A_YEAR = 365.25
 
 
 def day_text(day: date, *, today: date) -> str:
@@ -43,6 +44,28 @@ def evidence_text(evidence: float) -> str:
         return f"{evidence:,.0f}"
     mantissa, exponent = f"{evidence:.1e}".split("e")
     return f"{mantissa} × {power_text(int(exponent))}"
+
+
+def rarity_text(evidence: float, classes: int) -> str:
+    """Return how often chance alone would show so much evidence: `at most once in 4 months`.
+
+    A class that is as good as its reference reaches an evidence E at most T / E times in T days
+    (core.stats.evidence), and K of them at most K T / E times, however they depend on each other.
+
+    Args:
+        evidence: Of a class, above 0.
+        classes: How many are watched.
+    """
+    days = evidence / classes
+    if days < 60:
+        return f"at most once in {count(max(round(days), 1), 'day')}"
+    if days < 2 * _DAYS_A_YEAR:
+        return f"at most once in {12 * days / _DAYS_A_YEAR:.0f} months"
+    years = days / _DAYS_A_YEAR
+    if years >= 1e6:
+        return "less than once in a million years"
+    # Two digits say all there is to say.
+    return f"at most once in {float(f'{years:.1e}'):,.0f} years"
 
 
 def power_text(exponent: int) -> str:

@@ -97,7 +97,7 @@ def _weak(week: Week) -> str:
         f"<p class='hint'>and {count(more, 'more class', 'more classes')}</p>" if more > 0 else ""
     )
     return (
-        "<h2>Weak classes</h2><table><thead><tr><th>Class</th><th>State</th>"
+        "<h2>Weak classes</h2><table class='weak'><thead><tr><th>Class</th><th>State</th>"
         "<th class='n'>This week</th><th class='n'>Change</th><th>14 days</th>"
         f"<th class='n'>Reference</th></tr></thead><tbody>{rows}</tbody></table>{rest}"
     )

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from core.clock import day_bounds
+from core.shown import happenings
 from core.stats.proportions import jeffreys
 from core.store import (
     alerts,
@@ -18,8 +19,6 @@ from core.store import (
     standing,
     validations,
 )
-from dashboard.pages.health.events import listed
-from dashboard.pages.health.gather import events
 from dashboard.parts.days import Range
 
 if TYPE_CHECKING:
@@ -27,11 +26,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from core.shown.happenings import Event
     from core.store.alerts import Alert
     from core.store.arrivals import Arrivals
     from core.store.class_days import ClassDay
     from core.store.standing import ClassStanding, Standing
-    from dashboard.pages.health.events import Event
 
 DAYS = 7
 
@@ -139,7 +138,7 @@ def gather(connection: Connection, last: date, *, now: datetime) -> Week:
     exam = validations.last_done(connection, until=last)
     labels = registry.get(connection, exam.version).labels if exam else []
     rows = class_days.matrix(connection, earlier.first, last, labels)
-    happened = events(connection)
+    happened = happenings.gathered(connection)
     start, until = day_bounds(span.first)[0], day_bounds(last)[1]
     labelled = arrivals.between(connection, start, until)
     stands = standing.standings(connection, exam.version, labels, exam.day) if exam else []
@@ -150,7 +149,7 @@ def gather(connection: Connection, last: date, *, now: datetime) -> Week:
         classes=_classes(stands, rows, span, happened.alerts),
         now=_numbers(connection, span, rows, labels),
         before=_numbers(connection, earlier, rows, labels),
-        events=[event for event in listed(happened) if span.holds(event.day)],
+        events=[event for event in happenings.listed(happened) if span.holds(event.day)],
         labelled=labelled,
     )
 

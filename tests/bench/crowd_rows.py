@@ -7,6 +7,7 @@ are opened: what the others have lies elsewhere in the same indexes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -52,8 +53,9 @@ class Crowd:
         )
 
 
-_LABELS = "SELECT i, 'class_' || lpad(i::text, 5, '0') AS label FROM generate_series(0, :top) i"
-_DAYS = "SELECT d::date AS day FROM generate_series(:first, :last, interval '1 day') d"
+# Also those of tests.bench.crowd_desk.
+LABELS = "SELECT i, 'class_' || lpad(i::text, 5, '0') AS label FROM generate_series(0, :top) i"
+DAYS = "SELECT d::date AS day FROM generate_series(:first, :last, interval '1 day') d"
 
 # ruff: noqa: S608 - the statements are put together from the two above
 _STATEMENTS = (
@@ -61,14 +63,14 @@ _STATEMENTS = (
     INSERT INTO validations (day, version, per_class, late, status, unreadable, drawn_at,
                              finished_at)
     SELECT day, 'v1', 20, false, 'done', 0, day + interval '26 hours', day + interval '26 hours'
-      FROM ({_DAYS}) days ORDER BY day
+      FROM ({DAYS}) days ORDER BY day
     """,
     f"""
     INSERT INTO runs (kind, version, slot, holder, fence, lease_until, started_at, finished_at,
                       outcome, detail)
     SELECT 'day', 'v1', to_char(day, 'YYYY-MM-DD'), 'bench', 1, day + interval '27 hours',
            day + interval '26 hours', day + interval '26 hours', 'done', '{{"scope": "whole"}}'
-      FROM ({_DAYS}) days WHERE day <> (:last)::date - 9
+      FROM ({DAYS}) days WHERE day <> (:last)::date - 9
     """,
     # Every fortieth class has sunk in the last twelve days.
     f"""
@@ -81,7 +83,7 @@ _STATEMENTS = (
       FROM (SELECT day, i, label,
                    floor(random() * CASE WHEN i % 40 = 0 AND day > (:last)::date - 12
                                          THEN 16 ELSE 4 END)::int AS wrong
-              FROM ({_DAYS}) days, ({_LABELS}) labels) made
+              FROM ({DAYS}) days, ({LABELS}) labels) made
      ORDER BY day, label
     """,
     f"""
@@ -92,27 +94,47 @@ _STATEMENTS = (
            array_fill(random(), ARRAY[8]), 30, sunk AND day = (:last)::date - 10,
            0, '{{}}', false, 0
       FROM (SELECT day, label, i % 40 = 0 AND day > (:last)::date - 11 AS sunk
-              FROM ({_DAYS}) days, ({_LABELS}) labels) made
+              FROM ({DAYS}) days, ({LABELS}) labels) made
+     ORDER BY day, label
+    """,
+    # A class was weak for ten days every month and a half, but not in the last three weeks.
+    f"""
+    INSERT INTO flags (kind, label, version, since, raised_on, raised_at, closed_on, closed_at,
+                       evidence, threshold)
+    SELECT 'change', label, 'v1', day, day + 1, day + interval '50 hours', day + 10,
+           day + interval '11 days', 3000, 1250
+      FROM (SELECT day, row_number() OVER (ORDER BY day) AS number FROM ({DAYS}) d) days,
+           ({LABELS}) labels
+     WHERE (number + i) % 45 = 0 AND day < (:last)::date - 21
      ORDER BY day, label
     """,
     f"""
     INSERT INTO flags (kind, label, version, since, raised_on, raised_at, evidence, threshold)
     SELECT 'change', label, 'v1', (:last)::date - 11, (:last)::date - 10,
            (:last)::date - interval '9 days', 4000, 1250
-      FROM ({_LABELS}) labels WHERE i % 40 = 0
+      FROM ({LABELS}) labels WHERE i % 40 = 0
     """,
     """
-    INSERT INTO alerts (flag, at, state, title, body, confused_with, images, kind, peak)
-    SELECT id, raised_at, 'open', label || ' is weak', 'Since then.', 'class_00001', '[]',
-           'change', 4000
+    INSERT INTO alerts (flag, at, state, title, body, confused_with, images, kind, peak,
+                        resolved_at)
+    SELECT id, raised_at, CASE WHEN closed_at IS NULL THEN 'open' ELSE 'resolved' END,
+           label || ' is weak', 'Since then.', 'class_00001', '[]', 'change', 4000, closed_at
       FROM flags
+     ORDER BY id
+    """,
+    f"""
+    INSERT INTO model_days (day, version, n, correct, correlation, grouped, reference, threshold,
+                            evidence, log_m, alarm, recovery_evidence, recovery_log_m, recovered)
+    SELECT day, 'v1', 20 * (:top + 1), 18 * (:top + 1), 0, false, 0.85, 500, 1,
+           array_fill(0.0, ARRAY[8]), false, 0, '{{}}', false
+      FROM ({DAYS}) days
     """,
     f"""
     INSERT INTO prediction_rollups (hour, version, label, n, confidence_sum, entropy_sum,
                                     latency_ms_sum, labelled, correct, confident)
     SELECT hour, 'v1', label, :each, :each * 0.9, :each * 0.3, :each * 9.0, 0, 0, :each
       FROM (SELECT (day + make_interval(hours => h)) AT TIME ZONE 'UTC' AS hour
-              FROM ({_DAYS}) days, generate_series(0, :hours - 1) h) hours, ({_LABELS}) labels
+              FROM ({DAYS}) days, generate_series(0, :hours - 1) h) hours, ({LABELS}) labels
      ORDER BY hour, label
     """,
     f"""
@@ -121,8 +143,8 @@ _STATEMENTS = (
                                     verdict, window_start, window_end, reference)
     SELECT day, 'v1', label, name, 'ks', 100, 400, 0.1, 0.4, 0.6, 0.02, 0.1, 0.05, 'no drift',
            day, day + 1, 'profile'
-      FROM (SELECT day FROM ({_DAYS}) all_days WHERE day > (:last)::date - 30) days,
-           ({_LABELS}) labels,
+      FROM (SELECT day FROM ({DAYS}) all_days WHERE day > (:last)::date - 30) days,
+           ({LABELS}) labels,
            unnest(ARRAY['brightness', 'contrast', 'saturation', 'sharpness', 'confidence']) name
     """,
     # Random unit vectors would be as far from each other as can be; the distance costs the same.
@@ -131,7 +153,7 @@ _STATEMENTS = (
                         source, captured_at, added_at, labelled_by)
     SELECT '/nowhere/' || label || day || k, encode(sha256((label || day || k)::bytea), 'hex'),
            0, 0, label, 'val', 32, 32, 1000, 'image/png', 'bench', day, day, 'bench'
-      FROM ({_DAYS}) days, ({_LABELS}) labels, generate_series(1, 20) k
+      FROM ({DAYS}) days, ({LABELS}) labels, generate_series(1, 20) k
      WHERE i % 40 = 0 AND i / 40 < :pictured
     """,
     """
@@ -158,7 +180,7 @@ _STATEMENTS = (
                'note', '', 'labels_a_day', 20,
                'days_to_notice', jsonb_build_object('5 points', 20, '15 points', 3,
                                                     '35 points', 1))))
-      FROM ({_LABELS}) labels
+      FROM ({LABELS}) labels
     """,
 )
 
@@ -170,6 +192,12 @@ def fill(engine: Engine, crowd: Crowd) -> None:
         registry.register(connection, _version(labels))
         begun = datetime(crowd.first.year, crowd.first.month, crowd.first.day, tzinfo=UTC)
         registry.promote(connection, "v1", now=begun, by="bench", reason="first")
+    execute(engine, crowd, _STATEMENTS)
+    take_stock(engine)
+
+
+def execute(engine: Engine, crowd: Crowd, statements: Sequence[str]) -> None:
+    """Execute statements one by one, with what they name of a crowd."""
     each = max(1, round(crowd.predictions / (crowd.days * crowd.hours * crowd.classes)))
     values: dict[str, Any] = {
         "top": crowd.classes - 1,
@@ -179,12 +207,16 @@ def fill(engine: Engine, crowd: Crowd) -> None:
         "each": each,
         "pictured": crowd.pictured,
     }
-    for statement in _STATEMENTS:
+    for statement in statements:
         with transaction(engine) as connection:
             allow_long_statements(connection)
             asked = sa.text(statement)
             names = asked.compile().params
             connection.execute(asked, {name: values[name] for name in names})
+
+
+def take_stock(engine: Engine) -> None:
+    """Let Postgres know what its tables hold."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("SET statement_timeout = 0"))
         connection.execute(sa.text("VACUUM ANALYZE"))
@@ -203,7 +235,10 @@ def _version(labels: list[str]) -> Version:
         parent=None,
         snapshot="0" * 64,
         snapshot_at=made,
-        metrics={},
+        metrics={
+            "val": {"top1": 0.9},
+            "test": {"top1": 0.9, "macro_f1": 0.9, "per_class": dict.fromkeys(labels, 0.9)},
+        },
         reference=reference,
         config={},
         code_version="0",

@@ -78,7 +78,7 @@ class TestOverview:
         expect(page.locator("h1")).to_have_text(
             re.compile(
                 r"1 of 10 classes needs attention: Elephant since 8 Mar "
-                r"\(evidence .+, alarm at 1,250\), now mistaken for Cow"
+                r"\(by chance .+ years\), now mistaken for Cow"
             )
         )
         expect(page).to_have_title("Overview · Weakspot")

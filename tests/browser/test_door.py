@@ -21,6 +21,25 @@ from tests.showing import Board, showing
 NOW = night_after(story.LAST_DAY).now()
 PATHS = [page.path for page in _PAGES if page.path] + [f"/class/{story.WEAK}", "/nowhere"]
 
+MORE = [
+    "/alerts?alert=1",
+    "/alerts?rules=1",
+    "/alerts?rules=1&against=1",
+    "/models?version=v1",
+    "/training?job=1",
+]
+# Texts with a time of day in them that are neither a moment nor part of a chart.
+_BARE = """() => {
+    const found = [], texts = document.createTreeWalker(
+        document.getElementById('shell'), NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const text = texts.currentNode;
+        const told = text.parentElement.closest('time, svg, script, .model-card');
+        if (/\\d\\d:\\d\\d/.test(text.data) && !told) { found.push(text.data); }
+    }
+    return found;
+}"""
+
 
 @pytest.fixture(scope="module")
 def owners_key(module_engine: Engine) -> str:
@@ -168,8 +187,25 @@ class TestFrame:
         page = window.open("/training")
 
         page.keyboard.press("/")
+        expect(page.locator("#finder-field")).to_be_focused()
+        page.keyboard.type("eleph")
+        page.keyboard.press("Enter")
 
-        expect(page.locator("#find")).to_be_focused()
+        expect(page.locator(".crumb-here")).to_have_text(story.WEAK)
+
+    def test_has_two_rows_in_a_narrow_window(self, window: Visit):
+        """Also with somebody signed in: the third would lie under the page."""
+        size = window.page.viewport_size
+        window.page.set_viewport_size({"width": 390, "height": 844})
+        page = window.open("/training")
+
+        last, pages = page.locator("#scheme").bounding_box(), page.locator("nav").bounding_box()
+        window.page.set_viewport_size(size)
+
+        assert last
+        assert pages
+        assert last["y"] + last["height"] <= pages["y"] + 1
+        assert pages["y"] + pages["height"] <= 88
 
     def test_tells_moments_in_the_readers_own_time(self, window: Visit):
         """UTC is written; Tokyo is nine hours on."""
@@ -180,6 +216,33 @@ class TestFrame:
 
         hour = (int(time.inner_text()[:2]) + 9) % 24
         expect(time).to_have_attribute("title", re.compile(rf"\b0?{hour % 12 or 12}:\d\d.*GMT\+9"))
+
+    @pytest.mark.parametrize(
+        ("path", "place"),
+        [
+            ("/models", "#champions time"),
+            ("/models?version=v1", ".verdict time"),
+            ("/training?job=1", ".told time"),
+            ("/alerts?alert=1", ".deeds time"),
+            ("/system", "#system-steps time"),
+        ],
+    )
+    def test_tells_those_of_sentences_and_tables_so_too(self, window: Visit, path: str, place: str):
+        """Not only the one in the header."""
+        time = window.open(path).locator(place).first
+
+        time.hover()
+
+        expect(time).to_have_text(re.compile(r"\d\d:\d\d UTC$"))
+        expect(time).to_have_attribute("title", re.compile(r"GMT\+9"))
+
+    @pytest.mark.parametrize("path", [*PATHS, *MORE])
+    def test_writes_no_moment_that_it_cannot_tell_so(self, window: Visit, path: str):
+        """In sentences, tables and lists alike; charts tell theirs in UTC."""
+        page = window.open(path)
+
+        assert page.evaluate(_BARE) == []
+        assert page.locator("#shell time[data-utc]").count() >= 1
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

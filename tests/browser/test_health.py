@@ -125,6 +125,43 @@ class TestTable:
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+class TestRows:
+    """They come after the page, once for each judgement."""
+
+    ROWS = "**/health/classes.json"
+
+    def test_that_cannot_be_fetched_are_asked_for_again(self, visit: Visit):
+        """And until then the table says why it is empty."""
+        visit.page.route(self.ROWS, lambda route: route.fulfill(status=503, body="{}"))
+        page = visit.open("/")
+        said = page.locator("#classes-shown")
+        expect(said).to_have_text("The rows could not be fetched; trying again.")
+
+        page.unroute(self.ROWS)
+
+        expect(page.locator("#classes .ag-row")).to_have_count(len(LABELS), timeout=10_000)
+        expect(said).to_have_text("")
+        expect(page.locator("#classes-table")).not_to_have_attribute("aria-busy", "true")
+
+    def test_are_fetched_once_for_as_long_as_they_hold(self, visit: Visit):
+        """Another range, a class and the way back: the same rows, asked for once."""
+        asked: list[str] = []
+        visit.page.on("request", lambda request: asked.append(request.url))
+        page = visit.open("/")
+        expect(page.locator("#classes .ag-row")).to_have_count(len(LABELS))
+
+        page.locator("#overview-ranges").get_by_text("7 days", exact=True).click()
+        link = page.locator('#classes [col-id="label"] a', has_text="Elephant")
+        expect(link).to_have_attribute("href", "/class/Elephant?days=7")
+        link.click()
+        expect(page.locator(".crumb-here")).to_have_text("Elephant")
+        page.go_back()
+        expect(page.locator("#classes .ag-row")).to_have_count(len(LABELS))
+
+        assert sum(each.endswith("/health/classes.json") for each in asked) == 1
+        assert visit.complaints == []
+
+
 class TestClassPage:
     """What a class's page has besides its three charts."""
 

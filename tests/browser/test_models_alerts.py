@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Request, Route, expect
 from sqlalchemy import Engine
 
 from core.store import alert_rules, alerts, audit, class_days, validations
@@ -118,11 +118,36 @@ class TestAlerts:
         page.locator("#rules-preview").click()
         expect(page.locator("#rules-would")).to_contain_text("would have raised 1 alert")
         expect(page.locator("#would-raise .name")).to_have_text(HOSTILE)
+        with page.expect_download() as kept:
+            page.locator("#would-raise-csv").click()
+        assert kept.value.suggested_filename == "would-raise.csv"
         page.locator("#rules-note").fill("fewer misses")
         page.locator("#rules-save").click()
 
         expect(page.locator(".difference .put")).to_contain_text('"budget": 0.6')
         expect(page).to_have_url(re.compile(r"rules=2&against=1$"))
+        assert visit.complaints == []
+
+    def test_rules_that_are_tried_are_said_to_be(self, visit: Visit):
+        """With thousands of classes it takes seconds, in which a page must not seem dead."""
+        page = visit.open("/alerts?rules=1")
+        held: list[Route] = []
+
+        def is_trial(request: Request) -> bool:
+            return '"rules-preview.n_clicks"' in (request.post_data or "")
+
+        def hold(route: Route) -> None:
+            held.append(route) if is_trial(route.request) else route.continue_()
+
+        page.route("**/_dash-update-component*", hold)
+        expect(page.locator("#rules-computing")).to_be_hidden()
+        with page.expect_request(is_trial):
+            page.locator("#rules-preview").click()
+
+        expect(page.locator("#rules-computing")).to_be_visible()
+        held[0].continue_()
+        expect(page.locator("#rules-would")).to_be_visible()
+        expect(page.locator("#rules-computing")).to_be_hidden()
         assert visit.complaints == []
 
 

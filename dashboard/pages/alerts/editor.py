@@ -13,10 +13,11 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 
 from core.rule_setting import difference
-from dashboard.pages.alerts.view import PATH
+from dashboard.pages.alerts.view import PATH, RULES_CSV
 from dashboard.parts import components as parts
+from dashboard.parts import exports, moment
 from dashboard.parts.saying import Verdict
-from dashboard.parts.wording import count, moment_text
+from dashboard.parts.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,11 @@ _HINT = (
 _REST_HINT = (
     'Channels, and quiet hours such as {"start": "22:00", "end": "07:00", "zone": '
     '"Europe/Berlin"}. Addresses and secrets are hidden: what is left hidden stays as it is.'
+)
+
+_COMPUTING = (
+    "Computing: the stored days of every class go through the detectors once more. With thousands "
+    "of classes this takes some seconds; what stands beneath is of the form as it was before."
 )
 
 
@@ -89,14 +95,14 @@ def _crumbs(facts: Rules) -> Component:
 
 def _said(shown: RulesVersion, facts: Rules) -> Verdict:
     rules = shown.rules
-    when = moment_text(shown.at, today=facts.now.date())
+    when = moment.named(shown.at, today=facts.now.date())
     because = f": {shown.note}" if shown.note else ""
     accepted = f"{rules.budget:g} false alarms are accepted per 30 days"
     left_out = count(len(rules.left_out), "class is", "classes are")
     return Verdict(
         "none",
         [f"{accepted}, {left_out} left out, {count(len(rules.channels), 'channel')} told"],
-        [f"Version {shown.version}, set by {shown.by} on {when}{because}."],
+        [[f"Version {shown.version}, set by {shown.by} on ", when, f"{because}."]],
     )
 
 
@@ -107,6 +113,7 @@ def _form(shown: RulesVersion, caller: Caller, labels: Sequence[str]) -> Compone
         *_fields(shown.rules, labels),
         _why() if may else None,
         _press(may),
+        html.P(_COMPUTING, id="rules-computing", className="hint", hidden=True, role="status"),
         html.Div(id="rules-said", className="rules-said", role="status"),
         dcc.Store(id="rules-follows", data=shown.version),
     ]
@@ -209,7 +216,8 @@ def _history(facts: Rules) -> Component:
     rows = [_row(each, facts) for each in facts.history]
     table = html.Table([_HEAD, html.Tbody(rows)], className="table", id="history")
     hint = "Every version, the newest first. The latest holds."
-    return parts.panel("History", parts.scrolling(table, "History"), hint=hint)
+    side = exports.link(RULES_CSV, "rules-csv")
+    return parts.panel("History", parts.scrolling(table, "History"), hint=hint, side=side)
 
 
 _HEAD = html.Thead(
@@ -241,7 +249,7 @@ def _row(each: RulesVersion, facts: Rules) -> Component:
         [
             html.Td(dcc.Link(str(number), href=f"{PATH}?rules={number:d}", className="strong")),
             html.Td(html.Bdi(each.by)),
-            html.Td(moment_text(each.at, today=facts.now.date()), className="when"),
+            html.Td(moment.shown(each.at, today=facts.now.date()), className="when"),
             html.Td(html.Bdi(each.note), className="said"),
             html.Td(links),
         ],

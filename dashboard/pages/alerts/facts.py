@@ -120,8 +120,6 @@ def one(connection: Connection, alert: int, *, now: datetime) -> OneAlert | None
     found = alerts.get(connection, alert)
     if found is None:
         return None
-    current = alert_rules.latest(connection)
-    channels = current.rules.channels if current else ()
     return OneAlert(
         now=now,
         alert=found,
@@ -131,8 +129,14 @@ def one(connection: Connection, alert: int, *, now: datetime) -> OneAlert | None
         if found.flag is None
         else alert_lines.follow_ups(connection, found.flag, MOST_DEEDS),
         deliveries=alert_lines.deliveries(connection, alert, MOST_DELIVERIES),
-        channels={each.name: str(each.shown["url"]) for each in channels},
+        channels=channels(alert_rules.latest(connection)),
     )
+
+
+def channels(current: RulesVersion | None) -> dict[str, str]:
+    """Return the address of each channel as it is shown, without secrets."""
+    known = current.rules.channels if current else ()
+    return {each.name: str(each.shown["url"]) for each in known}
 
 
 def rules(connection: Connection, view: AlertsView, *, now: datetime) -> Rules:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from dash import dcc, html
 
 from core.store.alert_states import STATES
-from dashboard.pages.alerts.view import CSV, PATH
+from dashboard.pages.alerts.view import CSV, file_address
 from dashboard.parts import components as parts
+from dashboard.parts import exports
 from dashboard.parts.guarding import guarded
-from dashboard.parts.moment import moment
+from dashboard.parts.moment import shown
 from dashboard.parts.picker import picker
 from dashboard.parts.saying import Verdict
-from dashboard.parts.wording import count, evidence_text, moment_text
+from dashboard.parts.wording import count, evidence_text
 
 if TYPE_CHECKING:
     from core.store.alerts import Alert
@@ -92,8 +93,7 @@ def _classes(facts: AlertList) -> Component:
 
 
 def _file(facts: AlertList) -> Component:
-    address = CSV + facts.view.address(before=None).removeprefix(PATH)
-    return html.A("CSV", href=address, className="button", download="alerts.csv", id="alerts-csv")
+    return exports.link(file_address(CSV, facts.view), "alerts-csv")
 
 
 def _table(facts: AlertList) -> Component:
@@ -135,7 +135,7 @@ def _row(alert: Alert, facts: AlertList) -> Component:
             html.Td(evidence, className="number medium"),
             html.Td(sent_text(facts.sent.get(alert.id, {})), className="wide"),
             html.Td(
-                moment(alert.at, moment_text(alert.at, today=facts.now.date())),
+                shown(alert.at, today=facts.now.date()),
                 className="when wide",
             ),
         ]
@@ -165,11 +165,11 @@ def _rules(facts: AlertList) -> Component:
     rules, version = facts.rules.rules, facts.rules.version
     left_out = count(len(rules.left_out), "class is", "classes are")
     channels = count(len(rules.channels), "channel hears", "channels hear")
-    said = (
-        f"Version {version}, set by {facts.rules.by} on "
-        f"{moment_text(facts.rules.at, today=facts.now.date())}: {rules.budget:g} false alarms "
-        f"accepted per 30 days, {left_out} left out, {channels}."
-    )
+    said = [
+        f"Version {version}, set by {facts.rules.by} on ",
+        shown(facts.rules.at, today=facts.now.date()),
+        f": {rules.budget:g} false alarms accepted per 30 days, {left_out} left out, {channels}.",
+    ]
     address = facts.view.address(rules=version, state=None, label=None, before=None)
     link = dcc.Link("Change, preview, history", href=address, className="button", id="to-rules")
     return parts.panel("Rules", html.P(said, className="told"), side=link)

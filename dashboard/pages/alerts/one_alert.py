@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dash import dcc, html
 
 from core.store.alert_states import TRANSITIONS
 from dashboard.address import class_address, image_address
-from dashboard.pages.alerts.view import PATH
+from dashboard.pages.alerts.view import (
+    DEEDS_CSV,
+    DELIVERIES_CSV,
+    PATH,
+    AlertsView,
+    file_address,
+)
 from dashboard.parts import components as parts
+from dashboard.parts import exports
 from dashboard.parts.buttons import button
 from dashboard.parts.guarding import guarded
-from dashboard.parts.moment import moment
-from dashboard.parts.saying import Verdict
-from dashboard.parts.wording import count, day_text, evidence_text, moment_text, percent
+from dashboard.parts.moment import named, shown
+from dashboard.parts.saying import Phrase, Verdict
+from dashboard.parts.wording import count, day_text, evidence_text, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date
 
+    from core.store.audit import Deed
     from core.store.outbox import Delivery
     from dashboard.door.caller import Caller
     from dashboard.pages.alerts.facts import OneAlert
@@ -77,12 +87,12 @@ def draw(facts: OneAlert, caller: Caller) -> Component:
 
 def _said(facts: OneAlert) -> Verdict:
     alert, today = facts.alert, facts.now.date()
-    notes = [f"Raised {moment_text(alert.at, today=today)}."]
+    note: Phrase = ["Raised ", named(alert.at, today=today), "."]
     if alert.snoozed_until is not None:
-        notes = [f"{notes[0]} Asleep until {moment_text(alert.snoozed_until, today=today)}."]
+        note += [" Asleep until ", named(alert.snoozed_until, today=today), "."]
     if alert.resolved_at is not None:
-        notes = [f"{notes[0]} Resolved {moment_text(alert.resolved_at, today=today)}."]
-    return Verdict(_TONES[alert.state], [alert.title], notes)
+        note += [" Resolved ", named(alert.resolved_at, today=today), "."]
+    return Verdict(_TONES[alert.state], [alert.title], [note])
 
 
 def _buttons(facts: OneAlert, caller: Caller) -> Component:
@@ -167,7 +177,7 @@ def _class_link(facts: OneAlert) -> Component:
     label = facts.alert.label
     if label is None:
         return None
-    return dcc.Link("The class's page", href=class_address(label), className="class-link")
+    return dcc.Link("The class's page", href=class_address(label), className="button")
 
 
 def _numbers(facts: OneAlert) -> list[tuple[str, Component]]:
@@ -212,7 +222,14 @@ def _why(why: Mapping[str, Any]) -> list[tuple[str, Component]]:
 def _done(facts: OneAlert) -> Component:
     today = facts.now.date()
     events: list[tuple[Any, Component]] = [
-        (each.at, [f"{_DEEDS.get(each.action, each.action)} by ", html.Bdi(each.by), _until(each)])
+        (
+            each.at,
+            [
+                f"{_DEEDS.get(each.action, each.action)} by ",
+                html.Bdi(each.by),
+                *_until(each, today),
+            ],
+        )
         for each in facts.deeds
     ]
     for job in facts.jobs:
@@ -228,13 +245,23 @@ def _done(facts: OneAlert) -> Component:
     items = [
         html.Li(
             [
-                html.Span(moment(at, moment_text(at, today=today)), className="when"),
+                html.Span(shown(at, today=today), className="when"),
                 html.Span(said),
             ],
         )
         for at, said in events
     ]
-    return parts.panel("What was done", html.Ul(items, className="deeds"), hint=_DONE_HINT)
+    return parts.panel(
+        "What was done",
+        html.Ul(items, className="deeds"),
+        hint=_DONE_HINT,
+        side=_file(DEEDS_CSV, facts, "What was done"),
+    )
+
+
+def _file(path: str, facts: OneAlert, of: str) -> Component:
+    view = AlertsView(alert=facts.alert.id)
+    return exports.link(file_address(path, view), path.rpartition("/")[2].replace(".", "-"), of=of)
 
 
 _DEEDS = {
@@ -246,9 +273,9 @@ _DEEDS = {
 }
 
 
-def _until(deed: Any) -> str:
+def _until(deed: Deed, today: date) -> list[Component]:
     until = str(deed.detail.get("until") or "")
-    return f" until {until[:16].replace('T', ' ')} UTC" if until else ""
+    return [" until ", shown(datetime.fromisoformat(until), today=today)] if until else []
 
 
 def _deliveries(facts: OneAlert) -> Component:
@@ -257,7 +284,12 @@ def _deliveries(facts: OneAlert) -> Component:
         return parts.panel("Messages", parts.empty(text))
     rows = [_delivery(each, facts) for each in facts.deliveries]
     table = html.Table([_HEAD, html.Tbody(rows)], className="table", id="deliveries")
-    return parts.panel("Messages", parts.scrolling(table, "Messages"), hint=_DELIVERIES_HINT)
+    return parts.panel(
+        "Messages",
+        parts.scrolling(table, "Messages"),
+        hint=_DELIVERIES_HINT,
+        side=_file(DELIVERIES_CSV, facts, "Messages"),
+    )
 
 
 _HEAD = html.Thead(
@@ -290,7 +322,7 @@ def _delivery(each: Delivery, facts: OneAlert) -> Component:
             html.Td(channel),
             html.Td(parts.badge(each.state)),
             html.Td(f"{each.attempts:,}", className="number"),
-            html.Td(moment_text(when, today=today) if when else "given up", className="when"),
+            html.Td(shown(when, today=today) if when else "given up", className="when"),
             html.Td(html.Bdi(str(each.message.get("title", ""))), className="said medium"),
         ]
     )

@@ -15,11 +15,13 @@ from dash import Input, Output, State, html, no_update
 from core import rule_setting
 from core.errors import UsageError, WeakspotError
 from core.judging import preview
-from core.store import alert_lines, alert_rules
+from core.store import alert_lines, alert_rules, judged
 from core.store.database import transaction
 from dashboard.door import caller as door
 from dashboard.pages.alerts.editor import FIELDS, PREVIEW_DAYS
 from dashboard.parts import components as parts
+from dashboard.parts import exports
+from dashboard.parts.keeping import Kept
 from dashboard.parts.wording import count, day_text, evidence_text
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     import dash
 
-    from core.judging.preview import Raised
+    from core.judging.preview import Material, Raised
     from core.store.alert_rules import RulesVersion
     from dashboard.page import House
     from dashboard.parts.components import Component
@@ -41,6 +43,11 @@ _LIMITS = (
 )
 
 _log = logging.getLogger(__name__)
+
+# Whoever tries rules tries several: the days, and what the rules before make of them, stay the
+# same until a day is judged.
+_stored: Kept[Material] = Kept(1)
+_before: Kept[list[Raised]] = Kept(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,10 @@ def connect(app: dash.Dash, house: House) -> None:
         Input("rules-preview", "n_clicks"),
         *fields,
         prevent_initial_call=True,
-        running=[(Output("rules-preview", "disabled"), True, False)],
+        running=[
+            (Output("rules-preview", "disabled"), True, False),
+            (Output("rules-computing", "hidden"), False, True),
+        ],
     )
     def try_out(pressed: int | None, *given: Any) -> Any:
         return _trial(house, given) if pressed else no_update
@@ -133,14 +143,18 @@ def tried(house: House, budget: Any, floor: Any, left_out: Any, rest: Any, follo
     with transaction(house.engine) as connection:
         before = alert_rules.get(connection, int(follows))
         rules = rule_setting.check(connection, data, before.rules, networks=house.networks)
-        material = preview.gather(connection, first, last)
+        state = (judged.mark(connection), first, last)
+        material = _stored.get(connection, state, lambda: preview.gather(connection, first, last))
+        with_those = _before.get(
+            connection, (*state, before.version), lambda: preview.replay(material, before.rules)
+        )
         in_fact = alert_lines.raised(connection, first, last)
     return Tried(
         first=first,
         last=last,
         days=material.n_days,
         with_these=preview.replay(material, rules),
-        with_those=preview.replay(material, before.rules),
+        with_those=with_those,
         version=before.version,
         in_fact=in_fact,
     )
@@ -205,7 +219,28 @@ def _table(found: Tried) -> Component:
     those = {(each.label, each.day) for each in found.with_those}
     rows = [_row(each, found.last, those) for each in found.with_these[-_MOST_ROWS:][::-1]]
     table = html.Table([_HEAD, html.Tbody(rows)], className="table", id="would-raise")
-    return parts.scrolling(table, "Alerts that these rules would have raised")
+    return html.Div(
+        [
+            html.Div(exports.enclosed(_sheet(found, those), "would-raise-csv"), className="files"),
+            parts.scrolling(table, "Alerts that these rules would have raised"),
+        ]
+    )
+
+
+def _sheet(found: Tried, those: set[tuple[str | None, date]]) -> exports.Sheet:
+    columns = ("day", "class", "evidence", "threshold", "recovered_on", "also_by_the_rules_before")
+    rows = [
+        [
+            each.day,
+            each.label or "(all classes)",
+            each.evidence,
+            each.threshold,
+            each.closed_on,
+            (each.label, each.day) in those,
+        ]
+        for each in found.with_these[::-1]
+    ]
+    return exports.Sheet("would-raise.csv", columns, rows)
 
 
 _HEAD = html.Thead(

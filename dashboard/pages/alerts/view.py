@@ -15,6 +15,9 @@ from dashboard.address import is_number, parsed
 
 PATH = "/alerts"
 CSV = "/alerts/alerts.csv"
+DELIVERIES_CSV = "/alerts/messages.csv"
+DEEDS_CSV = "/alerts/deeds.csv"
+RULES_CSV = "/alerts/rules.csv"
 
 _MOST_DIGITS = 18
 _MOST_VERSION_DIGITS = 9
@@ -64,6 +67,11 @@ def alerts_view(search: str | None) -> AlertsView:
         rules=_number(asked.get("rules", ""), _MOST_VERSION_DIGITS),
         against=_number(asked.get("against", ""), _MOST_VERSION_DIGITS),
     )
+
+
+def file_address(path: str, view: AlertsView) -> str:
+    """Return where a table is had as a file, narrowed as the page is."""
+    return path + view.address(before=None).removeprefix(PATH)
 
 
 def alert_address(alert: int) -> str:

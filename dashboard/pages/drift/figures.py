@@ -11,7 +11,6 @@ from dashboard.pages.drift.facts import ORDER
 from dashboard.parts.drawing import (
     BLUE,
     GREY,
-    ORANGE,
     Figure,
     day_axis,
     escaped,
@@ -238,7 +237,7 @@ def embedding_map(found: Points, label: str | None) -> Figure:
     traces = []
     for side, is_current, look in (
         ("reference", False, {"symbol": "circle-open", "color": GREY, "size": 6}),
-        ("the day", True, {"symbol": "circle", "color": ORANGE, "size": 5, "opacity": 0.7}),
+        ("the day", True, {"symbol": "circle", "color": BLUE, "size": 6, "opacity": 0.8}),
     ):
         rows = np.flatnonzero(wanted & (found.is_current == is_current))
         images = found.image[rows].tolist()

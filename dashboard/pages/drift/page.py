@@ -38,7 +38,7 @@ def draw(facts: Drift, *, days: int) -> Component:
             html.Div(
                 [
                     guarded("Distribution", lambda: panels.distribution(facts, day)),
-                    guarded("Mix of predicted labels", lambda: panels.mix(day)),
+                    guarded("Mix of predicted labels", lambda: panels.mix(facts, day)),
                 ],
                 className="pair",
             ),

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dash import dcc, html
 
 from dashboard.address import RANGES, class_address
 from dashboard.pages.drift import figures, words
 from dashboard.pages.drift.facts import MOST_OF_CLASSES
-from dashboard.pages.drift.view import report_address
+from dashboard.pages.drift.view import (
+    CHECKS_CSV,
+    CLASSES_CSV,
+    MATRIX_CSV,
+    MIX_CSV,
+    file_address,
+    report_address,
+)
 from dashboard.parts import components as parts
+from dashboard.parts import exports
 from dashboard.parts.picker import picker
 from dashboard.parts.wording import count, day_text
 
@@ -28,7 +36,9 @@ _NOT_KEPT = (
 def matrix(facts: Drift, days: int) -> Component:
     """Return the panel of verdicts by column and day."""
     title = "Verdicts by day"
-    side = parts.ranges(days, [facts.view.address(days=each) for each in RANGES])
+    ranges = parts.ranges(days, [facts.view.address(days=each) for each in RANGES])
+    csv = exports.link(file_address(MATRIX_CSV, facts.view), "drift-csv", of=title)
+    side = html.Div([ranges, csv], className="side")
     if not facts.matrix:
         text = "Nothing was checked in this range: no day of it had 50 predictions and a monitor."
         return parts.panel(title, parts.empty(text), side=side)
@@ -62,17 +72,25 @@ def checks(facts: Drift, day: Day) -> Component:
             target="_blank",
             rel="noopener",
             id="evidently",
+            className="button",
         )
     body = [_steps(facts, day), _table(facts, day.checks, name="drift-checks")]
     if day.has_report is False:
         body.append(parts.empty("Evidently's report of this day is not kept."))
+    title = f"Checks of {day_text(day.day, today=today)}, {day.version}"
+    csv = exports.link(_file(CHECKS_CSV, facts, day, label=None), "checks-csv", of=title)
     return parts.panel(
-        f"Checks of {day_text(day.day, today=today)}, {day.version}",
+        title,
         body,
         hint="Each against its floor; p corrected together over the day (Benjamini and Hochberg, "
         "weighted).",
-        side=report,
+        side=html.Div([report, csv], className="side"),
     )
+
+
+def _file(path: str, facts: Drift, day: Day, **changed: Any) -> str:
+    """Return where a table of the day that is looked at is had as a file."""
+    return file_address(path, facts.view, day=day.day, version=day.version, **changed)
 
 
 def _steps(facts: Drift, day: Day) -> Component:
@@ -205,7 +223,7 @@ def _of_class_note(facts: Drift) -> Component:
     )
 
 
-def mix(day: Day) -> Component:
+def mix(facts: Drift, day: Day) -> Component:
     """Return the panel of the mix of labels."""
     title, hint = "Mix of predicted labels", "Share of all predictions; what moved most is on top."
     if day.histograms is None:
@@ -223,6 +241,7 @@ def mix(day: Day) -> Component:
             parts.legend(("mark drift-day", "the day"), ("mark drift-before", "reference")),
         ],
         hint=hint + rest,
+        side=exports.link(_file(MIX_CSV, facts, day, label=None), "labels-csv", of=title),
     )
 
 
@@ -234,7 +253,8 @@ def classes(facts: Drift, day: Day) -> Component:
         "predictions a day by their means."
     )
     if facts.view.label is not None:
-        return parts.panel(title, _of_one(facts, day), hint=hint, side=_picker(facts, day))
+        side = _class_side(facts, day, _file(CHECKS_CSV, facts, day), title)
+        return parts.panel(title, _of_one(facts, day), hint=hint, side=side)
     if not day.worst:
         text = "No class had predictions enough on both sides to be checked by itself."
         return parts.panel(title, parts.empty(text), hint=hint, side=_picker(facts, day))
@@ -250,8 +270,13 @@ def classes(facts: Drift, day: Day) -> Component:
         title,
         [html.P(text, className="told"), parts.scrolling(table, "Classes")],
         hint=hint + (shown if len(day.worst) == MOST_OF_CLASSES else ""),
-        side=_picker(facts, day),
+        side=_class_side(facts, day, _file(CLASSES_CSV, facts, day), title),
     )
+
+
+def _class_side(facts: Drift, day: Day, address: str, title: str) -> Component:
+    csv = exports.link(address, "drift-classes-csv", of=title)
+    return html.Div([_picker(facts, day), csv], className="side")
 
 
 def _of_one(facts: Drift, day: Day) -> list[Component]:

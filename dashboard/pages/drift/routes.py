@@ -1,6 +1,6 @@
-"""Evidently's reports, as the monitor left them on the disk.
+"""The files of the drift page: its tables, and Evidently's reports as they lie on the disk.
 
-They are pages of somebody else's with scripts in them. So a report is served into a sandbox: it
+Reports are pages of somebody else's with scripts in them. So one is served into a sandbox: it
 may run its scripts and nothing more, has no origin, no session, and no way out of the machine.
 """
 
@@ -15,6 +15,7 @@ from core.errors import NotFoundError, StoreError
 from core.store import drift
 from core.store.database import transaction
 from dashboard.door.caller import current
+from dashboard.pages.drift import files
 from dashboard.pages.drift.view import REPORTS, day_of
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ _log = logging.getLogger(__name__)
 
 
 def blueprint(house: House) -> Blueprint:
-    """Return the route `/drift/reports/<day>/<version>`."""
+    """Return the route `/drift/reports/<day>/<version>`, and those of the tables."""
     routes = Blueprint("drift", __name__)
+    files.add(routes, house)
 
     @routes.get(f"{REPORTS}/<day>/<version>")
     def report(day: str, version: str) -> tuple[Response, int] | Response:

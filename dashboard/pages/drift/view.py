@@ -15,6 +15,10 @@ from dashboard.address import parsed
 
 PATH = "/drift"
 REPORTS = "/drift/reports"
+MATRIX_CSV = "/drift/drift.csv"
+CHECKS_CSV = "/drift/checks.csv"
+CLASSES_CSV = "/drift/classes.csv"
+MIX_CSV = "/drift/labels.csv"
 
 _LONGEST = 400
 
@@ -51,6 +55,11 @@ class DriftView:
             if value is not None:
                 said.append(f"{name}={quote(value, safe='')}")
         return PATH + ("?" + "&".join(said) if said else "")
+
+
+def file_address(path: str, view: DriftView, **changed: Any) -> str:
+    """Return where a table is had as a file: what the page shows, with what is to differ."""
+    return path + view.address(**changed).removeprefix(PATH)
 
 
 def report_address(day: date, version: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dashboard.pages.health import figures
+from dashboard.parts.exports import Sheet
+
 if TYPE_CHECKING:
     from dashboard.pages.health.facts import OneClass
 
-Table = tuple[str, tuple[str, ...], list[list[Any]]]
 
-
-def days(facts: OneClass) -> Table:
+def days(facts: OneClass) -> Sheet:
     """Return the examined days of the range: counts, interval and evidence."""
     states = {(each.day, each.version): each for each in facts.states}
     columns = (
@@ -31,7 +32,7 @@ def days(facts: OneClass) -> Table:
         state = states.get((each.day, each.version))
         rows.append(
             [
-                each.day.isoformat(),
+                each.day,
                 each.version,
                 each.n,
                 each.correct,
@@ -45,10 +46,58 @@ def days(facts: OneClass) -> Table:
                 ),
             ]
         )
-    return "class.csv", columns, rows
+    return Sheet("class.csv", columns, rows)
 
 
-def wrong(facts: OneClass) -> Table:
+def weeks(facts: OneClass) -> Sheet:
+    """Return the weeks: precision, recall, confidence and calibration."""
+    columns = (
+        "first",
+        "last",
+        "images",
+        "recalled",
+        "recall",
+        "called",
+        "right",
+        "precision",
+        "confidence",
+        "calibration_error",
+        "by_chance",
+    )
+    rows = [
+        [
+            each.first,
+            each.last,
+            each.n,
+            each.recalled,
+            each.recall,
+            each.called,
+            each.right,
+            each.precision,
+            each.confidence,
+            each.error,
+            each.by_chance,
+        ]
+        for each in facts.weeks
+    ]
+    return Sheet("weeks.csv", columns, rows)
+
+
+def mistaken_for(facts: OneClass) -> Sheet:
+    """Return what it is mistaken for, by version and stretch, the most often first."""
+    columns = ("version", "stretch", "first", "last", "images", "predicted", "times", "share")
+    rows = [
+        [each.version, each.stretch, each.first, each.last, each.n, label, times, share]
+        for each in figures.counted(facts)
+        for label, times, share in sorted(
+            ((label, times, each.shares.get(label)) for label, times in each.times.items()),
+            key=lambda row: (-row[1], row[0]),
+        )
+    ]
+    return Sheet("mistaken-for.csv", columns, rows)
+
+
+def wrong(facts: OneClass) -> Sheet:
     """Return the images that were mistaken, the surest wrong answers first."""
     columns = (
         "image",
@@ -66,7 +115,7 @@ def wrong(facts: OneClass) -> Table:
         rows.append(
             [
                 each.image,
-                each.day.isoformat(),
+                each.day,
                 each.version,
                 each.label,
                 each.predicted,
@@ -75,10 +124,10 @@ def wrong(facts: OneClass) -> Table:
                 near and round(near.distance, 6),
             ]
         )
-    return "wrong-images.csv", columns, rows
+    return Sheet("wrong-images.csv", columns, rows)
 
 
-def drift(facts: OneClass) -> Table:
+def drift(facts: OneClass) -> Sheet:
     """Return the drift checks among the predictions of this class on the last checked day."""
     columns = (
         "day",
@@ -94,7 +143,7 @@ def drift(facts: OneClass) -> Table:
     )
     rows: list[list[Any]] = [
         [
-            each.day.isoformat(),
+            each.day,
             each.version,
             each.column,
             each.method,
@@ -107,4 +156,4 @@ def drift(facts: OneClass) -> Table:
         ]
         for each in facts.drift
     ]
-    return "class-drift.csv", columns, rows
+    return Sheet("class-drift.csv", columns, rows)

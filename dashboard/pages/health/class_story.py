@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 from dash import dcc, html
 
+from core.shown.happenings import ending
 from core.store.alert_states import TRANSITIONS
-from dashboard.pages.health.events import ending
 from dashboard.pages.health.gallery import picture
 from dashboard.pages.inbox.view import inbox_address
+from dashboard.pages.models.view import compare_address, version_address
 from dashboard.parts import components as parts
 from dashboard.parts import exam_numbers
 from dashboard.parts.buttons import button
-from dashboard.parts.wording import day_text, moment_text
+from dashboard.parts.moment import shown
+from dashboard.parts.wording import day_text
 
 if TYPE_CHECKING:
     from core.store.alerts import Alert
@@ -29,6 +31,8 @@ _BUTTONS = (
     ("snooze", "health.snooze", "Snooze 7 days", "Hear no more of it for a week"),
     ("resolve", "health.resolve", "Resolve", "Close the alert for good; the flag stays open"),
 )
+
+_MOST_NOTES = 5
 
 
 def deeds(facts: OneClass, caller: Caller) -> Component:
@@ -99,23 +103,38 @@ def _retraining(job: Job, facts: OneClass) -> Component:
     if job.status == "running" and job.progress.get("stage"):
         done, total = job.progress.get("done", 0), job.progress.get("total", 0)
         lines.append(f"Now: {job.progress['stage']}" + (f" ({done} of {total})" if total else ""))
-    if job.challenger:
-        lines.append(f"{job.challenger} was made from {job.parent or 'nothing'}.")
+    # What it lacked, or left out: that is what somebody can do about it.
+    lines += [f"{note}." for note in (job.result or {}).get("notes", [])[:_MOST_NOTES]]
     return html.Article(
         [
             html.Div(
                 [
-                    html.Span(moment_text(job.requested_at, today=today), className="when"),
+                    html.Span(shown(job.requested_at, today=today), className="when"),
                     parts.badge(job.status),
                 ],
                 className="record-head",
             ),
             html.P(f"Retraining {job.id} {ending(job)}", className="strong"),
             *[html.P(line, className="body") for line in lines],
+            _made(job),
             exam_numbers.table(job, facts.reading.label),
         ],
         className="record",
     )
+
+
+def _made(job: Job) -> Component:
+    """Return which version came of a retraining, with the way to it and to its comparison."""
+    if not job.challenger:
+        return None
+    said: list[Component] = [
+        dcc.Link(job.challenger, href=version_address(job.challenger)),
+        f" was made from {job.parent or 'nothing'}.",
+    ]
+    if job.parent:
+        compared = compare_address(job.parent, job.challenger)
+        said += [" ", dcc.Link(f"Compare it with {job.parent}", href=compared)]
+    return html.P(said, className="body")
 
 
 def drift(facts: OneClass) -> Component:

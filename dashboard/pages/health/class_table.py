@@ -1,7 +1,9 @@
 """The table of all classes on the overview, however many there are.
 
-What a row holds is kept short, because there may be thousands of them; assets/health.js knows how
-each field looks, keeps sort, filter and search in the address, and opens a class on Enter.
+The page has the table without its rows: these have an address of their own, and are fetched when
+they have changed. What a row holds is kept short, because there may be thousands of them;
+assets/health.js fetches them, knows how each field looks, keeps sort, filter and search in the
+address, and opens a class on Enter.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from dash import dcc, html
 
-from dashboard.address import class_address
 from dashboard.pages.health.view import CLASSES_CSV, STATES, csv_address, state_address
 from dashboard.parts import components as parts
 from dashboard.parts import exports
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from core.store.standing import Standing
-    from dashboard.pages.health.facts import ClassReading, Overview
+    from dashboard.pages.health.facts import ClassReading, ClassTable, Overview
     from dashboard.parts.components import Component
 
 # The drop that the column tells of; the others stand in its tooltip.
@@ -58,15 +59,23 @@ def table(facts: Overview, named: int | None) -> Component:
                 [*_tabs(facts, named), html.Span(className="grow"), _search(), _csv(named)],
                 className="table-tools",
             ),
-            grid("classes", _COLUMNS, [_row(facts, each, named) for each in facts.classes]),
+            grid("classes", _COLUMNS, expected=len(facts.classes)),
             html.P(id="classes-shown", className="hint", role="status"),
-        ]
+        ],
+        id="classes-table",
+        # The rows that belong to this page; assets/health.js fetches them and takes "busy" away.
+        **attributes({"data-mark": facts.mark, "aria-busy": "true"}),
     )
 
 
-def csv_rows(facts: Overview, chosen: list[ClassReading]) -> list[list[Any]]:
-    """Return the classes as CSV has them, in the order of `CSV_COLUMNS`."""
-    return [_csv_row(each, facts.noticed.get(each.label, {})) for each in chosen]
+def rows(table: ClassTable) -> list[dict[str, Any]]:
+    """Return the classes as assets/health.js takes them, in the order of urgency."""
+    return [_row(table, each) for each in table.classes]
+
+
+def csv_rows(table: ClassTable, chosen: list[ClassReading]) -> list[list[Any]]:
+    """Return classes as CSV has them, in the order of `CSV_COLUMNS`."""
+    return [_csv_row(each, table.noticed.get(each.label, {})) for each in chosen]
 
 
 def _tabs(facts: Overview, named: int | None) -> list[Component]:
@@ -104,16 +113,15 @@ def _csv(named: int | None) -> Component:
     return exports.link(csv_address(CLASSES_CSV, days=named), "classes-csv")
 
 
-def _row(facts: Overview, reading: ClassReading, named: int | None) -> dict[str, Any]:
+def _row(table: ClassTable, reading: ClassReading) -> dict[str, Any]:
     """Return a row as short as can be: fields without a value are left out."""
-    state = reading.state
+    state, noticed = reading.state, table.noticed.get(reading.label, {})
     row: dict[str, Any] = {
         "label": reading.label,
-        "href": class_address(reading.label, named),
         "state": STATES.index(reading.standing),
-        "trend": facts.trends.get(reading.label),
-        "days": facts.noticed.get(reading.label, {}).get(MAIN_DROP),
-        "all": _all_days(facts.noticed.get(reading.label, {})),
+        "trend": table.trends.get(reading.label),
+        "days": noticed.get(MAIN_DROP),
+        "all": _all_days(noticed),
     }
     if reading.n:
         row |= {

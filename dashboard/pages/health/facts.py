@@ -13,49 +13,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from core.store.alerts import Alert
+    from core.shown.happenings import Events
+    from core.shown.weeks import Week
     from core.store.class_days import ClassDay
+    from core.store.class_history import ClassWeek
     from core.store.class_state import ClassState
     from core.store.drift import DriftCheck
     from core.store.flags import Flag
-    from core.store.jobs import Job
     from core.store.model_days import ModelDay
-    from core.store.registry import Move, Version
-    from core.store.runs import Run
+    from core.store.registry import Version
     from core.store.standing import Standing
     from core.store.traces import Neighbour
     from core.store.validations import Validation, WrongImage
-    from dashboard.pages.health.quality import Week
     from dashboard.parts.days import Range
-
-
-@dataclass(frozen=True, slots=True)
-class Events:
-    """What happened.
-
-    Attributes:
-        moves: Promotions and rollbacks.
-        flags: Flags of classes.
-        alerts: The alert of each flag, by its number.
-        notices: Alerts that are about no class: the model as a whole, the bundle, the runtime, the
-            monitor itself.
-        jobs: Retrainings.
-        failed: Runs that failed.
-        missed: Days that nobody has examined, though they have been over for a day.
-    """
-
-    moves: list[Move]
-    flags: list[Flag]
-    alerts: dict[int, Alert]
-    notices: list[Alert]
-    jobs: list[Job]
-    failed: list[Run]
-    missed: list[date] = field(default_factory=list[date])
-
-    @property
-    def open_notices(self) -> list[Alert]:
-        """Alerts about no class that are not resolved, the newest first."""
-        return [each for each in self.notices if each.state != "resolved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +45,7 @@ class ClassReading:
         since: The first of those days: of the last seven, or, while a flag is open that this
             version brought on itself, of those since the drop most likely began.
         silent: For how many days there had been no fresh labels, on those of `days` without any.
+        weeks: Its weeks in the range, in place of `days` where that is long.
     """
 
     label: str
@@ -88,11 +59,45 @@ class ClassReading:
     high: float
     since: date
     silent: Mapping[date, int] = field(default_factory=dict[date, int])
+    weeks: list[ClassWeek] = field(default_factory=list["ClassWeek"])
 
     @property
     def evidence_share(self) -> float:
         """Evidence in units of the threshold."""
         return self.state.evidence / self.state.threshold if self.state else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How some classes did in a range: day by day, or week by week where that is long.
+
+    Attributes:
+        days: Their examined days, by class, in order.
+        silent: For how many days there had been no fresh labels, by class, on days without any.
+        weeks: Their weeks, by class, in order; empty where `days` tells of them.
+    """
+
+    days: Mapping[str, list[ClassDay]]
+    silent: Mapping[str, Mapping[date, int]]
+    weeks: Mapping[str, list[ClassWeek]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTable:
+    """What the table of all classes is made of.
+
+    Attributes:
+        mark: The state of the judged rows that it was read in; see core.store.judged.
+        classes: Every class, the worst first, without their days.
+        trends: By class, a character for each of the last days, as
+            `core.store.class_history.share_of` reads it; `.` where no image was judged.
+        noticed: By class, in how many days a drop of each size would be noticed; None for never.
+    """
+
+    mark: str
+    classes: list[ClassReading]
+    trends: Mapping[str, str] = field(default_factory=dict[str, str])
+    noticed: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +150,7 @@ class Overview:
         whole: All classes together at the end of the last exam; None before the first.
         numbers: The numbers on top.
         events: What happened, in the range and before.
-        trends: By class, its accuracy on each of the last days; see `TREND_DAYS`.
-        noticed: By class, in how many days a drop of each size would be noticed; None for never.
+        mark: The state of the judged rows that it was read in; see core.store.judged.
     """
 
     range: Range
@@ -159,8 +163,7 @@ class Overview:
     whole: ModelDay | None
     numbers: Numbers
     events: Events
-    trends: Mapping[str, str] = field(default_factory=dict[str, str])
-    noticed: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,7 @@ class OneClass:
         versions: The versions examined in the range, the newest first.
         wrong: Images it was mistaken on in the range, the surest wrong answers first.
         events: What happened to it, whenever that was, and the promotions.
-        weeks: Its weeks, as far back as `dashboard.pages.health.quality` goes, in order.
+        weeks: Its weeks, as far back as `core.shown.weeks` goes, in order.
         neighbours: By wrong image, the one answered right that looks most like it.
         drift: What was checked among its predictions on the last day that was checked, by column.
     """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from core.shown import confusions
 from core.stats.proportions import confidence_sequence
 from dashboard.parts.drawing import (
     BLUE,
@@ -27,8 +27,8 @@ from dashboard.parts.wording import day_text, evidence_text, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import date
 
+    from core.shown.confusions import Confusions
     from core.store.class_days import ClassDay
     from core.store.class_state import ClassState
     from dashboard.pages.health.facts import OneClass
@@ -39,7 +39,7 @@ _SERIES = (BLUE, ORANGE, PURPLE)
 
 
 @dataclass(frozen=True, slots=True)
-class Confusions:
+class Series:
     """What a class was mistaken for, as shares of its images, and how that is drawn."""
 
     name: str
@@ -238,51 +238,35 @@ def confusion(facts: OneClass) -> Figure:
     return {"data": traces, "layout": drawn}
 
 
-def confusion_series(facts: OneClass) -> list[Confusions]:
+def confusion_series(facts: OneClass) -> list[Series]:
     """Return the bars of `confusion`: the versions, the newest first, then the reference."""
-    newest = facts.versions[0]
-    counted = newest.reference.get(facts.reading.label, {})
-    n = counted.get("n", 0)
-    shares = {label: times / n for label, times in counted.get("confused", {}).items()} if n else {}
-    stretches = _stretches(facts)[: len(_SERIES)]
+    *of_versions, reference = counted(facts)
     return [
         *[
-            Confusions(name, _SERIES[i], _confused(facts, version, first, last))
-            for i, (name, version, first, last) in enumerate(stretches)
+            Series(_named(each, facts), colour, each.shares)
+            for each, colour in zip(of_versions, _SERIES, strict=False)
         ],
-        Confusions(f"reference of {newest.version} (n = {n})", GREY, shares),
+        Series(f"reference of {reference.version} (n = {reference.n})", GREY, reference.shares),
     ]
 
 
-def _stretches(facts: OneClass) -> list[tuple[str, str, date, date]]:
-    """Return the stretches that are compared: name, version, first and last day.
-
-    Each version of the range is one; where the class fell within it, since then is one and before
-    is another.
-    """
-    first, last = facts.range.first, facts.range.last
-    flag = facts.reading.flag
-    found: list[tuple[str, str, date, date]] = []
-    for version in facts.epochs:
-        if flag and flag.version == version and first < flag.since <= last:
-            since = day_text(flag.since, today=facts.now.date())
-            found.append((f"{version}, since {since}", version, flag.since, last))
-            before = flag.since - timedelta(days=1)
-            found.append((f"{version}, before in this range", version, first, before))
-        else:
-            found.append((f"{version}, this range", version, first, last))
-    return found
+def counted(facts: OneClass) -> list[Confusions]:
+    """Return what a class was mistaken for, the reference last."""
+    return confusions.of_class(
+        facts.epochs,
+        facts.range.first,
+        facts.range.last,
+        flag=facts.reading.flag,
+        newest=facts.versions[0],
+        label=facts.reading.label,
+    )
 
 
-def _confused(facts: OneClass, version: str, first: date, last: date) -> dict[str, float]:
-    """Return how a class was mistaken by a version, as shares of its images."""
-    days = [day for day in facts.epochs[version] if first <= day.day <= last]
-    n = sum(day.n for day in days)
-    times: dict[str, int] = {}
-    for day in days:
-        for label, k in day.confused.items():
-            times[label] = times.get(label, 0) + k
-    return {label: k / n for label, k in times.items()} if n else {}
+def _named(each: Confusions, facts: OneClass) -> str:
+    if each.stretch == "since the fall" and each.first is not None:
+        return f"{each.version}, since {day_text(each.first, today=facts.now.date())}"
+    before = each.stretch == "before the fall"
+    return f"{each.version}, {'before in this range' if before else 'this range'}"
 
 
 def _with_versions(figure: Figure, facts: OneClass) -> Figure:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dash import dcc, html
 
 from dashboard.page import Drawn, Page
-from dashboard.pages.health.matrix import FEWEST_COLOURED
+from dashboard.pages.health.cells import FEWEST_COLOURED
 from dashboard.parts import components as parts
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ FORMULAS: dict[str, Formula] = {
             "since then and before. Beside it stands what the version did on the bundle's own "
             "validation images, its reference.",
         ),
-        "core/store/class_days.py",
+        "core/shown/confusions.py",
     ),
     "weeks": Formula(
         "Precision, recall and confidence",
@@ -100,7 +100,7 @@ FORMULAS: dict[str, Formula] = {
             "exams, which draw every class about equally and more of those under suspicion: "
             "precision is that of this mixture, and not of the traffic.",
         ),
-        "dashboard/pages/health/quality.py",
+        "core/shown/weeks.py",
     ),
     "calibration": Formula(
         "Calibration error",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from core.shown.happenings import listed
 from dashboard.address import class_address
-from dashboard.pages.health.events import listed
+from dashboard.pages.health.cells import cells
 from dashboard.parts.drawing import (
     BLUE,
     GREY,
     ORANGE,
     Figure,
-    cell_hover,
     day_axis,
     escaped,
     layout,
@@ -24,7 +23,9 @@ from dashboard.parts.wording import day_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dashboard.pages.health.facts import ClassReading, Events, Overview
+    from core.shown.happenings import Events
+    from dashboard.pages.health.cells import Cells
+    from dashboard.pages.health.facts import ClassReading, Overview
     from dashboard.parts.days import Range
 
 # Blue is right, orange is wrong: told apart by every kind of colour vision, in print, and by
@@ -44,10 +45,8 @@ _TOP_PX, _BOTTOM_PX = 8, 34
 
 _LANES = {"deployment": 3, "alert": 2, "recovery": 2, "retraining": 1, "failure": 0, "missed": 0}
 _LANE_NAMES = ["runs", "retrainings", "alerts", "deployments"]
-# Fewer images than this say next to nothing: 95 % of what four right answers may mean is a span
-# of more than 40 points.
-FEWEST_COLOURED = 5
-_MOST_NAMED_DAYS = 31
+# Narrower columns have no room for numbers.
+_MOST_NAMED = 31
 _SYMBOLS: dict[str, tuple[str, str]] = {
     "deployment": ("diamond", BLUE),
     "alert": ("triangle-up", ORANGE),
@@ -58,91 +57,51 @@ _SYMBOLS: dict[str, tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Cells:
-    """What the cells show, row by row.
-
-    Attributes:
-        accuracy: Of each class on each day; None where it is not coloured.
-        shown: What stands in a coloured cell.
-        hover: What it says when it is pointed at.
-        sparse: Days of too few images to colour: day, row, what it says, and its number of images.
-    """
-
-    accuracy: list[list[float | None]]
-    shown: list[list[str]]
-    hover: list[list[str]]
-    sparse: list[tuple[str, int, str, str]]
-
-
 def matrix(facts: Overview, classes: Sequence[ClassReading]) -> Figure:
     """Return accuracy by class and day, the worst class on top, with the events underneath.
+
+    Where the classes have weeks in place of days, a column is one of these.
 
     Args:
         facts: The overview.
         classes: Those of its classes that are shown, the worst first.
     """
-    days = [day.isoformat() for day in facts.range.days]
-    cells = _cells(facts, classes)
+    drawn = cells(facts, classes)
+    named = len(drawn.x) <= _MOST_NAMED
     heat = {
         "type": "heatmap",
-        "x": days,
+        "x": drawn.x,
         "y": list(range(len(classes))),
-        "z": cells.accuracy,
+        "z": drawn.accuracy,
         "zmin": 0,
         "zmax": 1,
-        "text": cells.shown,
-        "texttemplate": "%{text}" if len(days) <= _MOST_NAMED_DAYS else "",
+        "text": drawn.shown,
+        "texttemplate": "%{text}" if named else "",
         "textfont": {"size": 11},
-        "hovertext": cells.hover,
+        "hovertext": drawn.hover,
         "hoverinfo": "text",
         "hoverongaps": False,
         "xgap": 2,
         "ygap": 2,
         "colorscale": ACCURACY_COLOURS,
         "showscale": False,
-        "customdata": [[class_address(reading.label)] * len(days) for reading in classes],
+        "customdata": [[class_address(reading.label)] * len(drawn.x) for reading in classes],
     }
-    traces = [heat, _hatched(cells, len(days)), *_lane(facts.events, facts.range)]
+    traces = [heat, _hatched(drawn, named=named), *_lane(facts.events, facts.range)]
     return _matrix_layout(facts, classes, traces)
 
 
-def _cells(facts: Overview, classes: Sequence[ClassReading]) -> _Cells:
-    days = facts.range.days
-    place = {day: i for i, day in enumerate(days)}
-    cells = _Cells(
-        [[None] * len(days) for _ in classes],
-        [[""] * len(days) for _ in classes],
-        [[""] * len(days) for _ in classes],
-        [],
-    )
-    for row, reading in enumerate(classes):
-        for day in reading.days:
-            column = place.get(day.day)
-            if column is None:
-                continue
-            text = cell_hover(day, facts.now.date(), reading.silent.get(day.day, 0))
-            if day.n < FEWEST_COLOURED:
-                number = f"n {day.n}" if day.n else ""
-                cells.sparse.append((day.day.isoformat(), row, text, number))
-                continue
-            cells.accuracy[row][column] = day.correct / day.n
-            cells.shown[row][column] = f"{100 * day.correct / day.n:.0f}"
-            cells.hover[row][column] = text
-    return cells
-
-
-def _hatched(cells: _Cells, days: int) -> dict[str, Any]:
-    """Return the signs of the days of too few images."""
+def _hatched(drawn: Cells, *, named: bool) -> dict[str, Any]:
+    """Return the signs of the cells of too few images."""
     return {
         "type": "scatter",
-        "mode": "markers+text" if days <= _MOST_NAMED_DAYS else "markers",
-        "text": [number for *_, number in cells.sparse],
+        "mode": "markers+text" if named else "markers",
+        "text": [number for *_, number in drawn.sparse],
         "textposition": "middle center",
         "textfont": {"size": 10, "color": GREY},
-        "x": [day for day, *_ in cells.sparse],
-        "y": [row for _, row, *_ in cells.sparse],
-        "hovertext": [text for _, _, text, _ in cells.sparse],
+        "x": [day for day, *_ in drawn.sparse],
+        "y": [row for _, row, *_ in drawn.sparse],
+        "hovertext": [text for _, _, text, _ in drawn.sparse],
         "hoverinfo": "text",
         "marker": {
             "symbol": "line-ne-open",

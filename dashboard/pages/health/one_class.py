@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING
 
 from dash import dcc, html
 
+from core.shown import weeks
 from dashboard.address import RANGES, class_address, label_of, overview_address
 from dashboard.page import Drawn, Page
-from dashboard.pages.health import class_story, figures, gather, quality, verdict, week_figures
+from dashboard.pages.alerts.view import CSV as ALERTS_CSV
+from dashboard.pages.alerts.view import AlertsView, file_address
+from dashboard.pages.health import class_story, figures, gather, verdict, week_figures
 from dashboard.pages.health.actions import ACTIONS
 from dashboard.pages.health.formulas import hint
 from dashboard.pages.health.gallery import gallery
-from dashboard.pages.health.view import CLASS_CSV, DRIFT_CSV, WRONG_CSV, csv_address
+from dashboard.pages.health.view import (
+    CLASS_CSV,
+    CONFUSIONS_CSV,
+    DRIFT_CSV,
+    WEEKS_CSV,
+    WRONG_CSV,
+    csv_address,
+)
 from dashboard.parts import components as parts
 from dashboard.parts import exports
 from dashboard.parts.wording import day_text
@@ -53,10 +63,22 @@ def draw(facts: OneClass, *, days: int, named: int | None, caller: Caller) -> Co
             ),
             _pair(
                 _panel("Evidence of a drop", _evidence, facts, hint=_EVIDENCE_HINT),
-                _panel("Mistaken for", _confusion, facts, hint=_CONFUSION_HINT),
+                _panel(
+                    "Mistaken for",
+                    _confusion,
+                    facts,
+                    hint=_CONFUSION_HINT,
+                    side=_csv(CONFUSIONS_CSV, facts, named),
+                ),
             ),
             _pair(
-                _panel("Precision, recall, confidence", _shares, facts, hint=_WEEKS_HINT),
+                _panel(
+                    "Precision, recall, confidence",
+                    _shares,
+                    facts,
+                    hint=_WEEKS_HINT,
+                    side=_csv(WEEKS_CSV, facts, named),
+                ),
                 _panel("Calibration error", _calibration, facts, hint=_CALIBRATION_HINT),
             ),
             _panel(
@@ -70,7 +92,7 @@ def draw(facts: OneClass, *, days: int, named: int | None, caller: Caller) -> Co
                 side=_csv(DRIFT_CSV, facts, named),
             ),
             _pair(
-                _panel("Alerts", class_story.alerts, facts),
+                _panel("Alerts", class_story.alerts, facts, side=_alerts_file(facts)),
                 _panel("Retrainings", class_story.retrainings, facts),
             ),
         ],
@@ -107,7 +129,7 @@ _EVIDENCE_HINT = hint(
 )
 _CONFUSION_HINT = hint("Share of its images that were taken for each other class.", "confusion")
 _WEEKS_HINT = hint(
-    f"Labelled images of seven days together, for the last {quality.LONGEST_DAYS} days at most.",
+    f"Labelled images of seven days together, for the last {weeks.LONGEST_DAYS} days at most.",
     "weeks",
 )
 _CALIBRATION_HINT = hint(
@@ -148,6 +170,11 @@ def _panel(
 def _csv(path: str, facts: OneClass, named: int | None) -> Component:
     name = path.rpartition("/")[2].replace(".", "-")
     return exports.link(csv_address(path, days=named, label=facts.reading.label), name)
+
+
+def _alerts_file(facts: OneClass) -> Component:
+    view = AlertsView(label=facts.reading.label)
+    return exports.link(file_address(ALERTS_CSV, view), "class-alerts-csv", of="Alerts")
 
 
 def _accuracy(facts: OneClass) -> Component:
@@ -204,7 +231,7 @@ def _shares(facts: OneClass) -> Component:
 def _calibration(facts: OneClass) -> Component:
     if all(week.error is None for week in facts.weeks):
         return parts.empty(
-            f"In no week of this range were {quality.FEWEST_CALLED} labelled images called so: "
+            f"In no week of this range were {weeks.FEWEST_CALLED} labelled images called so: "
             "the calibration error of fewer is chance."
         )
     words = "Calibration error of the class by week, and what chance makes of it."

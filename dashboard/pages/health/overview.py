@@ -6,24 +6,26 @@ from typing import TYPE_CHECKING
 
 from dash import ClientsideFunction, Input, html
 
+from core.shown.happenings import listed
 from dashboard.address import OVERVIEW, RANGES, overview_address
 from dashboard.page import Drawn, Page
 from dashboard.pages.health import class_table, gather, verdict
-from dashboard.pages.health.events import listed
+from dashboard.pages.health.cells import FEWEST_COLOURED, is_by_week
 from dashboard.pages.health.gather import MOST_SHOWN
-from dashboard.pages.health.matrix import FEWEST_COLOURED, matrix
+from dashboard.pages.health.matrix import matrix
 from dashboard.pages.health.routes import blueprint
 from dashboard.pages.health.tiles import tiles
 from dashboard.pages.health.view import EVENTS_CSV, csv_address
 from dashboard.parts import components as parts
 from dashboard.parts import exports
-from dashboard.parts.wording import count, day_text, moment_text
+from dashboard.parts.moment import shown
+from dashboard.parts.wording import count, day_text
 
 if TYPE_CHECKING:
     import dash
 
+    from core.shown.happenings import Event
     from dashboard.page import House, Look
-    from dashboard.pages.health.events import Event
     from dashboard.pages.health.facts import ClassReading, Overview
     from dashboard.parts.components import Component
 
@@ -81,9 +83,7 @@ def _notices(facts: Overview) -> Component:
     if not notices:
         return None
     records = [
-        parts.record(
-            f"raised {moment_text(each.at, today=today)}", each.state, each.title, each.body
-        )
+        parts.record(["raised ", shown(each.at, today=today)], each.state, each.title, each.body)
         for each in notices
     ]
     hint = "Alerts that are about no single class: weakspot alerts list shows all."
@@ -112,7 +112,9 @@ def _matrix(facts: Overview, shown: list[ClassReading]) -> Component:
 def _matrix_hint(facts: Overview, shown: list[ClassReading]) -> str:
     more = len(facts.classes) - len(shown)
     rest = f" The {len(shown)} worst of {len(facts.classes):,} classes are shown." if more else ""
-    return "Share of labelled images answered right, in percent; the worst class on top." + rest
+    weekly = " A column is seven days." if is_by_week(shown) else ""
+    said = "Share of labelled images answered right, in percent; the worst class on top."
+    return said + weekly + rest
 
 
 def _table_hint(facts: Overview) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.stats.evidence import RECOVERY_THRESHOLD
 from dashboard.parts.saying import Mention, Phrase, Tone, Verdict
-from dashboard.parts.wording import count, day_text, evidence_text, percent
+from dashboard.parts.wording import count, day_text, evidence_text, percent, rarity_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,12 +124,12 @@ def _weakness(reading: ClassReading, facts: Overview) -> Phrase:
     phrase: Phrase = [Mention(reading.label)]
     if reading.flag is not None:
         alert = facts.events.alerts.get(reading.flag.id)
-        # How probable it is that it really fell would need a prior of how often classes fall. What
-        # is known without one is the evidence, and where it raises an alarm.
+        # How probable it is that it really fell would need a prior of how often classes fall. How
+        # often chance alone would show so much needs none.
         found = max(reading.flag.evidence, alert.peak if alert else 0.0)
         phrase.append(
             f" since {day_text(reading.flag.since, today=facts.now.date())}"
-            f" (evidence {evidence_text(found)}, alarm at {evidence_text(reading.flag.threshold)})"
+            f" (by chance {rarity_text(found, len(facts.classes))})"
         )
         phrase += _mistaken(alert)
     return phrase
@@ -211,6 +211,12 @@ def _of_state(facts: OneClass) -> list[str]:
         f"Its reference is {percent(state.reference)}. Evidence of a drop: "
         f"{evidence_text(state.evidence)}, where {evidence_text(state.threshold)} raises an alarm."
     ]
+    flag, classes = facts.reading.flag, len(facts.versions[0].labels)
+    if flag is not None:
+        notes.append(
+            f"The alarm's evidence was {evidence_text(flag.evidence)}, which chance alone shows "
+            f"{rarity_text(flag.evidence, classes)} among {count(classes, 'class', 'classes')}."
+        )
     if 0 < reference < 200:
         notes.append(f"Its reference is still uncertain (n = {reference}).")
     if state.days_without_labels:

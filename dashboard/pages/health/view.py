@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from dashboard.pages.health.facts import ClassReading
 
 CLASSES_CSV = "/health/classes.csv"
+# The rows of the table of classes; assets/health.js has the same address.
+CLASSES_JSON = "/health/classes.json"
 EVENTS_CSV = "/health/events.csv"
 CLASS_CSV = "/health/class.csv"
+WEEKS_CSV = "/health/weeks.csv"
+CONFUSIONS_CSV = "/health/mistaken-for.csv"
 WRONG_CSV = "/health/wrong.csv"
 DRIFT_CSV = "/health/drift.csv"
 

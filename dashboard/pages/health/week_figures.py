@@ -18,8 +18,8 @@ from dashboard.parts.wording import count, day_text, percent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from core.shown.weeks import Week
     from dashboard.pages.health.facts import OneClass
-    from dashboard.pages.health.quality import Week
 
 # Of each line: how it is called, its colour, its dash and its mark; told apart without colour, too.
 LINES: tuple[tuple[str, str, str, str], ...] = (
@@ -48,7 +48,9 @@ def calibration(facts: OneClass) -> Figure:
     chance = _line(facts, ("chance", GREY, "dot", "circle"), lambda week: week.by_chance)
     drawn = _layout(facts, 240)
     drawn["yaxis"] |= {"rangemode": "tozero", "nticks": 5, "tickformat": ".2f"}
-    return {"data": [chance | {"mode": "lines", "hoverinfo": "skip"}, measured], "layout": drawn}
+    # Small marks: a single week would be no line at all.
+    plain = {"marker": {"size": 4, "color": GREY}, "hoverinfo": "skip"}
+    return {"data": [chance | plain, measured], "layout": drawn}
 
 
 def _line(

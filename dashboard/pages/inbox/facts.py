@@ -9,6 +9,7 @@ from core.clock import day_bounds
 from core.store import images, inbox, inbox_queue, registry
 from dashboard.pages.inbox import words
 from dashboard.pages.inbox.view import picture_address
+from dashboard.parts.exports import Sheet
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from core.store.inbox_queue import Desk, Taken
 
 _LATELY = 24
+_MOST = 10_000
 
 
 def labels(connection: Connection) -> list[str]:
@@ -59,6 +61,30 @@ def progress(connection: Connection, desk: Desk, *, now: datetime, a_day: int) -
 def lately(connection: Connection, by: str) -> list[dict[str, Any]]:
     """Return what was said last, the latest first, and what of it by one person."""
     return [as_said(connection, each, by) for each in inbox.lately(connection, limit=_LATELY)]
+
+
+def lately_sheet(connection: Connection) -> Sheet:
+    """Return everything that was said and stands, the latest first."""
+    columns = (
+        "item", "stream", "version", "label", "answer", "answered_by", "answered_at", "image",
+        "prediction", "sha256",
+    )  # fmt: skip
+    rows = [
+        [
+            each.id,
+            each.stream,
+            each.version,
+            each.label,
+            each.answer,
+            each.answered_by,
+            each.answered_at,
+            each.image,
+            str(each.prediction) if each.prediction else None,
+            each.sha256,
+        ]
+        for each in inbox.lately(connection, limit=_MOST)
+    ]
+    return Sheet("labelled.csv", columns, rows)
 
 
 def as_said(connection: Connection, item: Item, by: str) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from dash import html
 
 from dashboard.page import Drawn, Page
 from dashboard.pages.inbox import routes
-from dashboard.pages.inbox.view import PATH, inbox_view
+from dashboard.pages.inbox.view import LATELY_CSV, PATH, inbox_view
 from dashboard.parts import components as parts
+from dashboard.parts import exports
 
 if TYPE_CHECKING:
     from dashboard.page import Look
@@ -24,7 +25,7 @@ _TOLD = (
     "Half of what is asked is drawn at random from the traffic, and its labels count in the "
     "accuracy. The other half is chosen because its labels teach most, and is used for training "
     "alone: pictures that the model finds hard say nothing of how it does on the others. Confirmed "
-    "or corrected labels of the pool count when their days are replayed."
+    "or corrected labels of the pool count from the next exam on."
 )
 
 
@@ -68,7 +69,8 @@ def draw(view: InboxView, *, may_label: bool) -> Component:
                 "Labelled lately",
                 html.Div(id="inbox-lately"),
                 hint="By whom and when. A correction is counted like a new label; days on which "
-                "an image was examined follow when they are replayed.",
+                "an image was examined are counted anew before the next exam.",
+                side=exports.link(LATELY_CSV, "lately-csv", of="What was labelled"),
             ),
             html.P(_TOLD, className="hint"),
         ],

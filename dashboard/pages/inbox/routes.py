@@ -21,7 +21,8 @@ from core.store.database import transaction
 from core.store.inbox_queue import Desk, Taken
 from dashboard.door.caller import current
 from dashboard.pages.inbox import facts
-from dashboard.pages.inbox.view import API, PICTURE
+from dashboard.pages.inbox.view import API, LATELY_CSV, PICTURE
+from dashboard.parts.exports import serve
 from dashboard.parts.pictures import as_jpeg
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def blueprint(house: House) -> Blueprint:
         with transaction(house.engine) as connection:
             return jsonify({"lately": facts.lately(connection, current().name)})
 
+    serve(routes, house.engine, LATELY_CSV, lambda connection, _: facts.lately_sheet(connection))
     _let_take(routes, house)
     _let_go(routes, house)
     _let_answer(routes, house, archive)

@@ -14,6 +14,7 @@ from dashboard.address import is_number, parsed
 PATH = "/inbox"
 API = "/inbox/api"
 PICTURE = "/inbox/picture"
+LATELY_CSV = "/inbox/lately.csv"
 
 _MOST_DIGITS = 18
 

@@ -9,8 +9,9 @@ from dash import dcc, html
 from dashboard.address import class_address
 from dashboard.pages.models import figures
 from dashboard.pages.models.one_version import crumbs
-from dashboard.pages.models.view import CSV, compare_address
+from dashboard.pages.models.view import CSV, compare_address, promote_address
 from dashboard.parts import components as parts
+from dashboard.parts import exports
 from dashboard.parts.guarding import guarded
 from dashboard.parts.picker import picker
 from dashboard.parts.saying import Verdict
@@ -19,7 +20,7 @@ from dashboard.parts.wording import count, percent, points
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dashboard.pages.models.comparing import Comparison, Row
+    from core.shown.comparing import Comparison, Row
     from dashboard.parts.components import Component
     from dashboard.parts.saying import Tone
 
@@ -38,18 +39,20 @@ _SOURCES = {
 }
 
 
-def draw(found: Comparison, names: Sequence[str]) -> Component:
+def draw(found: Comparison, names: Sequence[str], promotable: str | None = None) -> Component:
     """Return the page.
 
     Args:
         found: The two versions.
         names: Versions that can be chosen instead.
+        promotable: The one of the two that whoever looks may promote over the other; None where
+            neither is.
     """
     return html.Div(
         [
             crumbs(f"{found.a} and {found.b}"),
             parts.verdict(_said(found), days=None),
-            _choice(found, names),
+            _choice(found, names, promotable),
             guarded("By class", lambda: _chart(found)),
             guarded("Classes", lambda: _table(found)),
         ],
@@ -82,12 +85,21 @@ def _said(found: Comparison) -> Verdict:
     return Verdict(tone, [sentence], [f"{interval} {classes}", _SOURCES[found.source]])
 
 
-def _choice(found: Comparison, names: Sequence[str]) -> Component:
+def _choice(found: Comparison, names: Sequence[str], promotable: str | None) -> Component:
+    promote = None
+    if promotable is not None:
+        promote = dcc.Link(
+            f"Promote {promotable}…",
+            href=promote_address(promotable),
+            className="button button-main",
+            id="to-promote",
+        )
     return html.Div(
         [
             _select("first", found.a, [(each, compare_address(each, found.b)) for each in names]),
             _select("second", found.b, [(each, compare_address(found.a, each)) for each in names]),
             dcc.Link("Exchange them", href=compare_address(found.b, found.a), className="button"),
+            promote,
         ],
         className="buttons model-choice",
     )
@@ -127,14 +139,16 @@ def _chart(found: Comparison) -> Component:
 def _table(found: Comparison) -> Component:
     if not found.rows:
         return None
-    rows = [_row(row) for row in [*([found.whole] if found.whole else []), *found.rows[:MOST_ROWS]]]
+    shown = [*([found.whole] if found.whole else []), *found.rows[:MOST_ROWS]]
+    # The gate keeps no recalls: two empty columns would only ask what is missing.
+    recalls = any(row.a is not None or row.b is not None for row in shown)
+    rows = [_row(row, recalls) for row in shown]
     head = html.Thead(
         html.Tr(
             [
                 html.Th("Class"),
                 html.Th("Images", className="number medium"),
-                html.Th(found.a, className="number"),
-                html.Th(found.b, className="number"),
+                *(html.Th(each, className="number") for each in (found.a, found.b) if recalls),
                 html.Th("Points", className="number"),
                 html.Th("95 % interval", className="number"),
             ]
@@ -145,17 +159,11 @@ def _table(found: Comparison) -> Component:
     more = len(found.rows) - MOST_ROWS
     if more > 0:
         hint += f" {count(more, 'more class', 'more classes')}: in the CSV."
-    side = html.A(
-        "CSV",
-        href=compare_address(found.a, found.b, CSV),
-        className="button",
-        download="compare.csv",
-        id="compare-csv",
-    )
+    side = exports.link(compare_address(found.a, found.b, CSV), "compare-csv")
     return parts.panel("Classes", parts.scrolling(table, "Classes"), hint=hint, side=side)
 
 
-def _row(row: Row) -> Component:
+def _row(row: Row, recalls: bool) -> Component:
     name: Component = html.Span("all images", className="strong")
     if row.label is not None:
         name = dcc.Link(html.Bdi(row.label), href=class_address(row.label), className="class-link")
@@ -166,9 +174,12 @@ def _row(row: Row) -> Component:
         [
             html.Td(name, className="name"),
             html.Td("" if row.n is None else f"{row.n:,}", className="number medium"),
-            html.Td("" if row.a is None else percent(row.a), className="number"),
-            html.Td("" if row.b is None else percent(row.b), className="number"),
+            *([_share(row.a), _share(row.b)] if recalls else []),
             html.Td("" if row.difference is None else points(row.difference), className="number"),
             html.Td(interval, className="number"),
         ]
     )
+
+
+def _share(recall: float | None) -> Component:
+    return html.Td("" if recall is None else percent(recall), className="number")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.bundle import files
 from core.errors import BundleError, NotFoundError
+from core.shown import comparing
 from core.store import job_rows, jobs, lineage, registry
-from dashboard.pages.models import comparing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from core.shown.comparing import Comparison
     from core.store.jobs import Job
     from core.store.lineage import Line, Service
     from core.store.registry import Load, Version
-    from dashboard.pages.models.comparing import Comparison
     from dashboard.pages.models.view import ModelsView
 
 PAGE_LENGTH = 50
@@ -129,6 +129,12 @@ def two(connection: Connection, a: str, b: str) -> Comparison | None:
     if first is None or second is None:
         return None
     return comparing.compare(connection, first, second)
+
+
+def other_than_champion(connection: Connection, a: str, b: str) -> str | None:
+    """Return the one of two versions that does not serve while the other does, if that is so."""
+    serving = registry.champion(connection)
+    return {a: b, b: a}.get(serving.version) if serving is not None and a != b else None
 
 
 def promotion(connection: Connection, version: str) -> Moving:

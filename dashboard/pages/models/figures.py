@@ -10,7 +10,7 @@ from dashboard.parts.wording import percent, points
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dashboard.pages.models.comparing import Comparison, Row
+    from core.shown.comparing import Comparison, Row
 
 MOST_DRAWN = 40
 
@@ -23,7 +23,8 @@ def drawn_rows(found: Comparison) -> list[Row]:
     if len(known) <= MOST_DRAWN:
         return known
     most = sorted(known, key=lambda row: -abs(row.difference or 0.0))[:MOST_DRAWN]
-    return [row for row in known if row in most]
+    chosen = {row.label for row in most}
+    return [row for row in known if row.label in chosen]
 
 
 def dumbbells(found: Comparison) -> Figure:

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 from dash import dcc, html
 
 from dashboard.pages.models.view import (
+    CHAMPIONS_CSV,
     PATH,
+    VERSIONS_CSV,
     compare_address,
     older_address,
     rollback_address,
     version_address,
 )
 from dashboard.parts import components as parts
+from dashboard.parts import exports
 from dashboard.parts.guarding import guarded
+from dashboard.parts.moment import named, shown
 from dashboard.parts.saying import Verdict
-from dashboard.parts.wording import moment_text, percent
+from dashboard.parts.wording import percent
 
 if TYPE_CHECKING:
     from core.store.lineage import Line, Service
@@ -52,8 +56,10 @@ def _said(facts: Registered) -> Verdict:
         text = "A version is promoted on its own page, or by weakspot model promote."
         return Verdict("watch", ["No version serves yet"], [text])
     now = facts.services[0]
-    when = moment_text(now.since, today=facts.now.date())
-    return Verdict("good", [f"{now.version} serves"], [f"Since {when}, by {now.by}: {now.reason}."])
+    when = named(now.since, today=facts.now.date())
+    return Verdict(
+        "good", [f"{now.version} serves"], [["Since ", when, f", by {now.by}: {now.reason}."]]
+    )
 
 
 def _versions(facts: Registered) -> Component:
@@ -68,7 +74,13 @@ def _versions(facts: Registered) -> Component:
         older = older_address(facts.lines[-1].number)
         links.append(dcc.Link("Older", href=older, className="range"))
     pages = html.Div(links, className="ranges model-pages") if links else None
-    side = dcc.Link("Trainings and searches", href="/training", className="button")
+    side = html.Div(
+        [
+            dcc.Link("Trainings and searches", href="/training", className="button"),
+            exports.link(VERSIONS_CSV, "versions-csv", of="Versions"),
+        ],
+        className="side",
+    )
     return parts.panel(
         "Versions", [parts.scrolling(table, "Versions"), pages], hint=_HINT, side=side
     )
@@ -101,7 +113,7 @@ def _row(each: Line, facts: Registered) -> Component:
                 [
                     version_link(each.version),
                     parts.badge(role) if role else None,
-                    html.Span(moment_text(each.created_at, today=today), className="detail block"),
+                    html.Span(shown(each.created_at, today=today), className="detail block"),
                 ],
                 className="with-badge",
             ),
@@ -112,7 +124,7 @@ def _row(each: Line, facts: Registered) -> Component:
             html.Td(
                 [
                     html.Code(each.snapshot[:12]),
-                    html.Span(moment_text(each.snapshot_at, today=today), className="detail block"),
+                    html.Span(shown(each.snapshot_at, today=today), className="detail block"),
                 ],
                 className="medium",
             ),
@@ -136,14 +148,14 @@ def _served(served: list[Service], facts: Registered) -> Component:
     if not served:
         return html.Span("never", className="dim")
     more = f", and {len(served) - 1} times before" if len(served) > 1 else ""
-    return stretch(served[0], facts) + more
+    return [*_stretch(served[0], facts), more]
 
 
-def stretch(service: Service, facts: Registered) -> str:
+def _stretch(service: Service, facts: Registered) -> list[Component]:
     """Return from when to when a version served."""
     today = facts.now.date()
-    until = moment_text(service.until, today=today) if service.until else "now"
-    return f"{moment_text(service.since, today=today)} to {until}"
+    until = shown(service.until, today=today) if service.until else "now"
+    return [shown(service.since, today=today), " to ", until]
 
 
 def _compare(each: Line, champion: str | None) -> Component:
@@ -166,7 +178,7 @@ def _services(facts: Registered, caller: Caller) -> Component:
         html.Tr(
             [
                 html.Td(version_link(each.version)),
-                html.Td(stretch(each, facts), className="when"),
+                html.Td(_stretch(each, facts), className="when"),
                 html.Td(html.Bdi(each.by)),
                 html.Td(html.Bdi(each.reason), className="said"),
             ]
@@ -177,9 +189,11 @@ def _services(facts: Registered, caller: Caller) -> Component:
         html.Tr([html.Th("Version"), html.Th("Served"), html.Th("Moved by"), html.Th("Why")])
     )
     table = html.Table([head, html.Tbody(rows)], className="table", id="champions")
-    side = None
+    back = None
     if caller.may("admin") and len(facts.services) > 1 and facts.champion:
         address = rollback_address(facts.champion)
-        side = dcc.Link("Roll back…", href=address, className="button", id="to-rollback")
+        back = dcc.Link("Roll back…", href=address, className="button", id="to-rollback")
+    csv = exports.link(CHAMPIONS_CSV, "champions-csv", of="Champions")
+    side = html.Div([back, csv], className="side")
     hint = f"Who served when, and why; the latest {_MOST_SERVICES}. Every move is in the audit."
     return parts.panel("Champions", parts.scrolling(table, "Champions"), hint=hint, side=side)

@@ -9,17 +9,29 @@ from dash import dcc, html
 from dashboard.address import class_address
 from dashboard.pages.models.facts import flat
 from dashboard.pages.models.listing import version_link
-from dashboard.pages.models.view import PATH, compare_address, promote_address, rollback_address
+from dashboard.pages.models.view import (
+    CLASSES_CSV,
+    CONFIGURATION_CSV,
+    LOADS_CSV,
+    PATH,
+    compare_address,
+    promote_address,
+    rollback_address,
+    version_address,
+)
 from dashboard.parts import components as parts
-from dashboard.parts import exam_numbers
+from dashboard.parts import exam_numbers, exports
 from dashboard.parts.guarding import guarded
-from dashboard.parts.saying import Verdict
-from dashboard.parts.wording import moment_text, percent
+from dashboard.parts.moment import named, shown
+from dashboard.parts.saying import Phrase, Verdict
+from dashboard.parts.wording import percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import date
 
     from core.store.jobs import Job
+    from core.store.lineage import Service
     from core.store.registry import Version
     from dashboard.door.caller import Caller
     from dashboard.pages.models.facts import OneVersion
@@ -78,15 +90,15 @@ def crumbs(here: str, badge: str = "") -> Component:
 
 def _said(facts: OneVersion) -> Verdict:
     name, today = facts.version.version, facts.now.date()
-    made = f"Made {moment_text(facts.version.created_at, today=today)}."
+    made: Phrase = ["Made ", named(facts.version.created_at, today=today), "."]
     if name == facts.champion:
         now = facts.services[0]
-        since = f"Since {moment_text(now.since, today=today)}, by {now.by}: {now.reason}."
+        since: Phrase = ["Since ", named(now.since, today=today), f", by {now.by}: {now.reason}."]
         return Verdict("good", [f"{name} serves"], [since, made])
     if facts.services:
         last = facts.services[0]
-        until = moment_text(last.until, today=today) if last.until else "now"
-        return Verdict("none", [f"{name} served until {until}"], [made])
+        until = named(last.until, today=today) if last.until else "now"
+        return Verdict("none", [f"{name} served until ", until], [made])
     return Verdict("none", [f"{name} never served"], [made])
 
 
@@ -144,7 +156,7 @@ def _lineage(facts: OneVersion) -> Component:
         ("Children", children or "none"),
         ("Training", job),
         ("Data", html.Code(version.snapshot)),
-        ("List frozen", moment_text(version.snapshot_at, today=today)),
+        ("List frozen", shown(version.snapshot_at, today=today)),
         ("Bundle", html.Code(version.digest)),
         ("Code", html.Bdi(version.code_version)),
         *[("Served", _stretch(each, today)) for each in facts.services[:10]],
@@ -153,9 +165,9 @@ def _lineage(facts: OneVersion) -> Component:
     return parts.panel("Where it comes from", _pairs(pairs, "lineage"), hint=hint)
 
 
-def _stretch(each: Any, today: Any) -> str:
-    until = moment_text(each.until, today=today) if each.until else "now"
-    return f"{moment_text(each.since, today=today)} to {until}: {each.reason}"
+def _stretch(each: Service, today: date) -> Component:
+    until = shown(each.until, today=today) if each.until else "now"
+    return [shown(each.since, today=today), " to ", until, f": {each.reason}"]
 
 
 def _configuration(version: Version) -> Component:
@@ -163,7 +175,8 @@ def _configuration(version: Version) -> Component:
     if not rows:
         return parts.panel("Configuration", parts.empty("Its run kept none."))
     table = _pairs([(name, html.Code(value)) for name, value in rows], "configuration")
-    return parts.panel("Configuration", html.Div(table, className="model-tall"))
+    side = _file(CONFIGURATION_CSV, version, "Configuration")
+    return parts.panel("Configuration", html.Div(table, className="model-tall"), side=side)
 
 
 def _pairs(rows: list[tuple[str, Component]], name: str) -> Component:
@@ -197,7 +210,8 @@ def _classes(version: Version) -> Component:
         "Share of each class's test images named rightly, the worst first; reference is what its "
         f"reference images said, right of all.{more}"
     )
-    return parts.panel("By class", html.Div(table, className="model-tall"), hint=hint)
+    side = _file(CLASSES_CSV, version, "By class")
+    return parts.panel("By class", html.Div(table, className="model-tall"), hint=hint, side=side)
 
 
 def _class(label: str, recall: float | None, version: Version) -> Component:
@@ -239,7 +253,7 @@ def _loads(facts: OneVersion) -> Component:
             [
                 html.Td(html.Bdi(each.instance), className="name"),
                 html.Td(parts.badge("loaded" if each.ok else "refused")),
-                html.Td(moment_text(each.at, today=today), className="when"),
+                html.Td(shown(each.at, today=today), className="when"),
                 html.Td(html.Bdi(each.detail), className="said"),
             ]
         )
@@ -247,7 +261,13 @@ def _loads(facts: OneVersion) -> Component:
     ]
     table = html.Table(html.Tbody(rows), className="table", id="loads")
     hint = "The last attempt of each service to load it."
-    return parts.panel("Loaded by", parts.scrolling(table, "Loaded by"), hint=hint)
+    side = _file(LOADS_CSV, facts.version, "Loaded by")
+    return parts.panel("Loaded by", parts.scrolling(table, "Loaded by"), hint=hint, side=side)
+
+
+def _file(path: str, version: Version, of: str) -> Component:
+    name = path.rpartition("/")[2].replace(".", "-")
+    return exports.link(version_address(version.version, path), name, of=of)
 
 
 def _card(facts: OneVersion) -> Component:

@@ -54,8 +54,11 @@ def _two(look: Look, a: str, b: str) -> Drawn:
     found = facts.two(look.connection, a, b)
     if found is None:
         return _gone(f"{a} or {b}")
-    known = lineage.names(look.connection, facts.MOST_NAMES)
-    return Drawn(f"{a} and {b}", compare_panel.draw(found, [*dict.fromkeys([*known, a, b])]))
+    names = [*dict.fromkeys([*lineage.names(look.connection, facts.MOST_NAMES), a, b])]
+    promotable = facts.other_than_champion(look.connection, a, b)
+    if not look.caller.may("admin"):
+        promotable = None
+    return Drawn(f"{a} and {b}", compare_panel.draw(found, names, promotable))
 
 
 def _gone(name: str) -> Drawn:

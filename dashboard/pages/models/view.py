@@ -13,6 +13,11 @@ from dashboard.address import is_number, parsed
 
 PATH = "/models"
 CSV = "/models/compare.csv"
+VERSIONS_CSV = "/models/versions.csv"
+CHAMPIONS_CSV = "/models/champions.csv"
+CLASSES_CSV = "/models/by-class.csv"
+CONFIGURATION_CSV = "/models/configuration.csv"
+LOADS_CSV = "/models/loads.csv"
 
 _LONGEST_NAME = 100
 _MOST_DIGITS = 18
@@ -52,9 +57,9 @@ def models_view(search: str | None) -> ModelsView:
     )
 
 
-def version_address(version: str) -> str:
-    """Return the address of one version."""
-    return f"{PATH}?version={quote(version, safe='')}"
+def version_address(version: str, path: str = PATH) -> str:
+    """Return the address of one version, or of one of its tables as a file."""
+    return f"{path}?version={quote(version, safe='')}"
 
 
 def compare_address(a: str, b: str, path: str = PATH) -> str:

@@ -43,6 +43,9 @@ TRAFFIC_DAYS = 7
 LATEST_PREDICTIONS = 2_000
 MOST_SERVICES = 12
 
+# A step of a night is not one of tonight once this much has passed.
+OLD = timedelta(days=2)
+
 _SIZES_FOR_S = 60.0
 _MOST_JOBS = 25
 # The set hour is the monitor's own affair: by the end of the day after, it has passed anywhere.
@@ -98,6 +101,10 @@ class System:
         """Whether the database is behind this program; a newer one only has more."""
         at, needed = self.revisions
         return at is None or needed is None or at < needed
+
+    def is_late(self, at: datetime) -> bool:
+        """Say whether a step that was gone through last at that moment is overdue."""
+        return self.now - at > OLD or bool(self.late)
 
     @property
     def refused(self) -> list[Load]:

@@ -62,7 +62,11 @@ def _framed(facts: System, traces: list[dict[str, Any]], y: dict[str, Any]) -> F
         "range": [
             f"{days[0] - timedelta(days=1)} 18:00",
             (days[-1] + timedelta(days=1)).isoformat(),
-        ]
+        ],
+        # Unseen, they keep the first day away from the zero beside it.
+        "ticks": "outside",
+        "ticklen": 6,
+        "tickcolor": "rgba(0, 0, 0, 0)",
     }
     drawn["yaxis"] |= y
     drawn["margin"] |= {"l": 64}

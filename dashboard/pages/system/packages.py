@@ -14,7 +14,7 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from dashboard.parts import exports
+from dashboard.parts.exports import Sheet
 
 UNKNOWN = "not stated"
 # Those that a reader who reports a fault is asked for.
@@ -87,10 +87,10 @@ def families(packages: tuple[Package, ...]) -> list[tuple[str, int]]:
     return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
 
 
-def as_csv(packages: tuple[Package, ...]) -> str:
-    """Return the packages as CSV; no cell is a formula to a spreadsheet program."""
+def sheet(packages: tuple[Package, ...]) -> Sheet:
+    """Return the packages as a table."""
     rows = [(each.name, each.version, each.licence) for each in packages]
-    return exports.as_csv(["package", "version", "licence"], rows)
+    return Sheet("licences.csv", ("package", "version", "licence"), rows)
 
 
 def _vendored() -> list[Package]:

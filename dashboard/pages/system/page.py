@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from dash import Input, Output, html
-from flask import Blueprint, Response
 
 from core.errors import StoreError
 from core.store.database import transaction
 from dashboard.door.caller import current
 from dashboard.page import Drawn, Page
 from dashboard.pages.system import facts as system_facts
-from dashboard.pages.system import packages, panels
-from dashboard.pages.system.view import LICENCES_CSV, PATH
+from dashboard.pages.system import files, panels
+from dashboard.pages.system.view import PATH
 from dashboard.pages.system.words import bytes_text, verdict
 from dashboard.parts import components as parts
 from dashboard.parts.guarding import guarded
+from dashboard.parts.saying import Moment, Phrase
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import dash
 
     from dashboard.page import House, Look
@@ -61,9 +63,9 @@ def _pair(left: Component, right: Component) -> Component:
     return html.Div([left, right], className="pair")
 
 
-def moving(house: House) -> list[str]:
+def moving(house: House) -> list[Phrase]:
     """Return what changes by itself: the disk's room, and the clocks."""
-    return [_disk(house), _clock(house)]
+    return [[_disk(house)], _clock(house)]
 
 
 def _disk(house: House) -> str:
@@ -79,18 +81,21 @@ def _disk(house: House) -> str:
     )
 
 
-def _clock(house: House) -> str:
+def _clock(house: House) -> Phrase:
     try:
         with transaction(house.engine) as connection:
             before = house.clock.now()
             theirs = connection.execute(_NOW).scalar_one()
     except StoreError:
-        return f"Clock: {house.clock.now():%Y-%m-%d %H:%M} UTC; the database does not answer."
+        return ["Clock: ", _now(house.clock.now()), "; the database does not answer."]
     off = (theirs - before).total_seconds()
-    said = f"Clock: {before:%Y-%m-%d %H:%M} UTC"
-    if abs(off) < _OFF_S:
-        return f"{said}; the database's agrees."
-    return f"{said}; the database's is {abs(off):,.0f} s {'ahead' if off > 0 else 'behind'}."
+    apart = f"is {abs(off):,.0f} s {'ahead' if off > 0 else 'behind'}"
+    said = "agrees" if abs(off) < _OFF_S else apart
+    return ["Clock: ", _now(before), f"; the database's {said}."]
+
+
+def _now(at: datetime) -> Moment:
+    return Moment(at, f"{at:%Y-%m-%d %H:%M} UTC")
 
 
 def _draw(look: Look) -> Drawn:
@@ -105,23 +110,14 @@ def _connect(app: dash.Dash, house: House) -> None:
     )
     def tell(_tick: int | None, _id: Any) -> Any:
         current().require("read")
-        return [html.P(line, className="told") for line in moving(house)]
-
-
-def _routes(_house: House) -> Blueprint:
-    """Return the route `/system/licences.csv`."""
-    routes = Blueprint("system", __name__)
-
-    @routes.get(LICENCES_CSV)
-    def licences() -> Response:
-        current().require("read")
-        response = Response(packages.as_csv(packages.installed()), mimetype="text/csv")
-        response.headers["Content-Disposition"] = "attachment; filename=licences.csv"
-        return response
-
-    return routes
+        return [html.P(parts.sentence(line, days=None), className="told") for line in moving(house)]
 
 
 PAGE = Page(
-    takes=PATH.__eq__, draw=_draw, name="System", path=PATH, connect=_connect, routes=_routes
+    takes=PATH.__eq__,
+    draw=_draw,
+    name="System",
+    path=PATH,
+    connect=_connect,
+    routes=files.blueprint,
 )

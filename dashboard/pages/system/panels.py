@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dash import dcc, html
 
 from dashboard.pages.system import figures, packages
-from dashboard.pages.system.view import LICENCES_CSV
+from dashboard.pages.system.view import LICENCES_CSV, SERVICES_CSV, STEPS_CSV, TABLES_CSV
 from dashboard.pages.system.words import bytes_text, seconds_text
 from dashboard.parts import components as parts
-from dashboard.parts.moment import moment
-from dashboard.parts.wording import count, moment_text
+from dashboard.parts import exports
+from dashboard.parts.moment import shown
+from dashboard.parts.wording import count
 
 if TYPE_CHECKING:
     from core.store.last_runs import Errand, LastStep
@@ -25,8 +26,6 @@ MOVING = "system-moving"
 
 _MOST_TABLES = 12
 _TRAINING = "/training"
-# A step of a night is not one of tonight once this much has passed.
-_OLD = timedelta(days=2)
 
 
 def numbers(facts: System) -> Component:
@@ -96,7 +95,10 @@ def services(facts: System) -> Component:
     head = [html.Th("Service"), html.Th("Champion"), html.Th("When"), html.Th("What it said")]
     head.append(html.Th("Took", className="number medium"))
     rows = [_service(each, facts) for each in facts.loads]
-    return parts.panel(title, _listed("system-services", "Services", head, rows), hint=hint)
+    side = exports.link(SERVICES_CSV, "services-csv", of=title)
+    return parts.panel(
+        title, _listed("system-services", "Services", head, rows), hint=hint, side=side
+    )
 
 
 def _service(load: Load, facts: System) -> Component:
@@ -105,7 +107,7 @@ def _service(load: Load, facts: System) -> Component:
         [
             html.Td(html.Bdi(load.instance), className="name"),
             html.Td([load.version, " ", parts.badge(word)], className="with-badge"),
-            html.Td(_moment(load.at, facts), className="when"),
+            html.Td(shown(load.at, today=facts.now.date()), className="when"),
             html.Td(html.Span(load.detail, className="clamp"), className="system-told"),
             html.Td(seconds_text(load.seconds), className="number medium"),
         ]
@@ -125,18 +127,18 @@ def steps(facts: System) -> Component:
     head.append(html.Th("Took", className="number medium"))
     rows = [_step(each, facts) for each in facts.steps]
     rows += [_errand(each, facts) for each in facts.errands]
-    return parts.panel(title, _listed("system-steps", "Steps", head, rows), hint=hint)
+    side = exports.link(STEPS_CSV, "steps-csv", of=title)
+    return parts.panel(title, _listed("system-steps", "Steps", head, rows), hint=hint, side=side)
 
 
 def _step(step: LastStep, facts: System) -> Component:
     at = datetime.fromisoformat(step.started_at)
-    late = facts.now - at > _OLD or bool(facts.late)
     return html.Tr(
         [
             html.Td(step.step, className="name"),
-            html.Td(_outcome(step.outcome, late=late), className="with-badge"),
+            html.Td(_outcome(step.outcome, late=facts.is_late(at)), className="with-badge"),
             html.Td(step.slot, className="when"),
-            html.Td(_moment(at, facts), className="when"),
+            html.Td(shown(at, today=facts.now.date()), className="when"),
             html.Td(seconds_text(step.seconds), className="number medium"),
         ]
     )
@@ -149,7 +151,7 @@ def _errand(errand: Errand, facts: System) -> Component:
             html.Td(errand.kind, className="name"),
             html.Td(_outcome(errand.outcome, late=False), className="with-badge"),
             html.Td(errand.holder, className="dim"),
-            html.Td(_moment(errand.started_at, facts), className="when"),
+            html.Td(shown(errand.started_at, today=facts.now.date()), className="when"),
             html.Td(seconds_text(took), className="number medium"),
         ]
     )
@@ -170,8 +172,12 @@ def queue(facts: System) -> Component:
     ]
     lines += [
         html.P(
-            f"Job {each.id}: {each.worker or 'its worker'} has not been heard of since its lease "
-            f"ended, {_words(each.lease_until, facts)}.",
+            [
+                f"Job {each.id}: {each.worker or 'its worker'} has not been heard of since its "
+                "lease ended, ",
+                shown(each.lease_until, today=facts.now.date()) if each.lease_until else "",
+                ".",
+            ],
             className="told",
         )
         for each in facts.silent
@@ -202,6 +208,7 @@ def database(facts: System) -> Component:
         _listed("system-tables", "Tables", head, rows),
         hint="With indexes; at most a minute old. The prediction log has a partition a day, "
         "dropped when its retention is over." + rest,
+        side=exports.link(TABLES_CSV, "tables-csv", of="Tables"),
     )
 
 
@@ -256,18 +263,10 @@ def versions() -> Component:
             html.P(f"All {len(known)} packages of this environment: {said}.", className="hint"),
         ],
         hint="As each package describes itself.",
-        side=html.A("All as CSV", href=LICENCES_CSV, id="licences", download="licences.csv"),
+        side=exports.link(LICENCES_CSV, "licences", of="All packages"),
     )
 
 
 def _listed(name: str, words: str, head: list[Component], rows: list[Component]) -> Component:
     table = html.Table([html.Thead(html.Tr(head)), html.Tbody(rows)], className="table", id=name)
     return parts.scrolling(table, words)
-
-
-def _moment(at: datetime, facts: System) -> Component:
-    return moment(at, moment_text(at, today=facts.now.date()))
-
-
-def _words(at: datetime | None, facts: System) -> str:
-    return "" if at is None else moment_text(at, today=facts.now.date())

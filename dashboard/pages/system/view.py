@@ -4,3 +4,6 @@ from __future__ import annotations
 
 PATH = "/system"
 LICENCES_CSV = "/system/licences.csv"
+SERVICES_CSV = "/system/services.csv"
+STEPS_CSV = "/system/steps.csv"
+TABLES_CSV = "/system/tables.csv"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dashboard.parts.saying import Verdict
-from dashboard.parts.wording import count, day_text, moment_text
+from dashboard.parts.moment import named
+from dashboard.parts.saying import Phrase, Verdict
+from dashboard.parts.wording import count, day_text
 
 if TYPE_CHECKING:
     from dashboard.pages.system.facts import System
@@ -18,11 +19,10 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 def verdict(facts: System) -> Verdict:
     """Return the verdict on the whole installation."""
     faults = _faults(facts)
-    last = _last_exam(facts)
     if not faults:
         if facts.champion is None:
             return Verdict("none", ["No version serves yet"], ["Run: weakspot train"])
-        return Verdict("good", [f"Everything runs; {last}"], _notes(facts))
+        return Verdict("good", ["Everything runs; ", *_last_exam(facts)], _notes(facts))
     tone: Tone = "bad"
     sentence = "; ".join(faults[:_MOST_NAMED])
     more = len(faults) - _MOST_NAMED
@@ -30,7 +30,7 @@ def verdict(facts: System) -> Verdict:
     return Verdict(
         tone,
         [sentence[:1].upper() + sentence[1:] + rest],
-        [f"{last.capitalize()}.", *_notes(facts)],
+        [[*_last_exam(facts, "Last exam"), "."], *_notes(facts)],
     )
 
 
@@ -60,11 +60,11 @@ def _faults(facts: System) -> list[str]:
     return faults
 
 
-def _last_exam(facts: System) -> str:
+def _last_exam(facts: System, begin: str = "last exam") -> Phrase:
     if facts.exam is None:
-        return "no day has been examined yet"
+        return [f"{'No' if begin[:1].isupper() else 'no'} day has been examined yet"]
     when = facts.exam.finished_at or facts.exam.drawn_at
-    return f"last exam {moment_text(when, today=facts.now.date())}"
+    return [f"{begin} ", named(when, today=facts.now.date())]
 
 
 def _notes(facts: System) -> list[str]:

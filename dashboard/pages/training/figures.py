@@ -56,12 +56,9 @@ def passes(made: Sequence[dict[str, Any]]) -> Figure:
         )
     planned = max([each.get("epochs") or each.get("number") or 1 for each in made], default=1)
     figure = layout(320)
-    figure["xaxis"] |= _numbered(1, max(planned, 2)) | {"anchor": "y"}
-    figure["yaxis2"] = dict(figure["yaxis"]) | {
-        "domain": [0.56, 1],
-        "tickformat": ".0%",
-        "nticks": 5,
-    }
+    figure["xaxis"] |= _numbered(1, planned) | {"anchor": "y"}
+    reached = [each["val_accuracy"] for each in made if each.get("val_accuracy") is not None]
+    figure["yaxis2"] = dict(figure["yaxis"]) | _accuracy_axis(reached) | {"domain": [0.56, 1]}
     figure["yaxis"] |= {"domain": [0, 0.44], "rangemode": "tozero", "nticks": 5}
     return {"data": traces, "layout": figure}
 
@@ -201,6 +198,17 @@ def _numbered(first: int, last: int) -> dict[str, Any]:
         "range": [first - margin, last + margin],
         "tickvals": list(range(first, last + 1, step)),
         "tickformat": ",d",
+    }
+
+
+def _accuracy_axis(reached: Sequence[float]) -> dict[str, Any]:
+    """Return an axis around these accuracies, never beyond what an accuracy can be."""
+    low, high = min(reached, default=0.0), max(reached, default=1.0)
+    room = max((high - low) * 0.12, 0.05)
+    return {
+        "range": [max(low - room, 0), min(high + room, 1.02)],
+        "tickformat": ".0%",
+        "nticks": 5,
     }
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dash import dcc, html
 
 from dashboard.pages.training import figures as training_figures
 from dashboard.pages.training import words as training_words
+from dashboard.pages.training.view import JOBS_CSV, VERSIONS_CSV
 from dashboard.parts import components as parts
-from dashboard.parts.wording import count, moment_text, percent
+from dashboard.parts import exports
+from dashboard.parts.moment import shown
+from dashboard.parts.wording import count, percent
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from core.store.job_lines import JobCourse, JobLine
     from core.store.version_lines import VersionLine
     from dashboard.pages.training.facts import Training
@@ -37,7 +43,7 @@ def course(facts: Training) -> Component:
         _bar(line),
         _passes(facts.course),
         _reasons(line),
-        _tries(facts.course),
+        _tries(facts.course, facts.now.date()),
     ]
     title = f"Job {line.id}: {line.kind}"
     hint = _PASSES_HINT if facts.course.passes else ""
@@ -46,15 +52,18 @@ def course(facts: Training) -> Component:
 
 def _told(line: JobLine, facts: Training) -> Component:
     today = facts.now.date()
-    asked = moment_text(line.requested_at, today=today)
-    said: Children = [f"Asked for {asked} by {line.requested_by}: {line.reason.rstrip('.')}."]
+    said: Children = [
+        "Asked for ",
+        shown(line.requested_at, today=today),
+        f" by {line.requested_by}: {line.reason.rstrip('.')}.",
+    ]
     about = parts.sentence(training_words.capitalised(training_words.subject(line)), days=None)
     said = [*about, ". ", *said]
     if line.status == "running":
         said.append(f" {line.worker} is at it: {training_words.stage(line)}.")
     if line.is_silent(facts.now) and line.lease_until is not None:
-        late = moment_text(line.lease_until, today=today)
-        said.append(f" It has not been heard of in time (until {late}): this may be out of date.")
+        late = shown(line.lease_until, today=today)
+        said += [" It has not been heard of in time (until ", late, "): this may be out of date."]
     if line.challenger:
         said += [" It made ", _version_link(line.challenger), "."]
     return html.P(said, className="told")
@@ -71,13 +80,13 @@ def _bar(line: JobLine) -> Component:
     )
 
 
-def _passes(shown: JobCourse) -> Component:
-    if not shown.passes:
-        return parts.empty(_WITHOUT_PASSES.get(shown.line.status, _NO_PASSES))
+def _passes(found: JobCourse) -> Component:
+    if not found.passes:
+        return parts.empty(_WITHOUT_PASSES.get(found.line.status, _NO_PASSES))
     words = "Losses and validation accuracy by pass; weakspot jobs show has the same numbers."
     return html.Div(
         [
-            parts.chart(training_figures.passes(shown.passes), name="passes", words=words),
+            parts.chart(training_figures.passes(found.passes), name="passes", words=words),
             parts.legend(
                 ("line", "validation accuracy"),
                 ("diamond", "best pass"),
@@ -105,26 +114,29 @@ def _reasons(line: JobLine) -> Component:
     return html.Ul([*[html.Li(each) for each in line.reasons], *rest], className="reasons")
 
 
-def _tries(shown: JobCourse) -> Component:
-    if len(shown.tries) < 2 and not any(each.get("why") for each in shown.tries):
+def _tries(found: JobCourse, today: date) -> Component:
+    if len(found.tries) < 2 and not any(each.get("why") for each in found.tries):
         return None
     return html.Details(
         [
-            html.Summary(count(shown.line.tries, "try", "tries")),
-            html.Ul([html.Li(_try(each)) for each in shown.tries], className="reasons"),
+            html.Summary(count(found.line.tries, "try", "tries")),
+            html.Ul([html.Li(_try(each, today)) for each in found.tries], className="reasons"),
         ]
     )
 
 
-def _try(each: dict[str, Any]) -> str:
-    ended = f" to {_moment(each['ended_at'])}" if each.get("ended_at") else ", under way"
+def _try(each: dict[str, Any], today: date) -> Children:
+    until = each.get("ended_at")
+    ended = [" to ", _moment(until, today)] if until else [", under way"]
     stage = f" while {each['stage']}" if each.get("stage") else ""
     why = f": {each['why']}{stage}" if each.get("why") else ""
-    return f"{each.get('worker', 'a worker')}, {_moment(each.get('started_at', ''))}{ended}{why}"
+    begun = _moment(each.get("started_at"), today)
+    return [f"{each.get('worker', 'a worker')}, ", begun, *ended, why]
 
 
-def _moment(text: Any) -> str:
-    return str(text)[:16].replace("T", " ")
+def _moment(text: Any, today: date) -> Component:
+    """Return a moment that a job keeps as text; empty where an older release kept none."""
+    return shown(datetime.fromisoformat(str(text)), today=today) if text else ""
 
 
 def jobs(facts: Training) -> Component:
@@ -146,7 +158,8 @@ def jobs(facts: Training) -> Component:
     hint = "What runs, what waits in the order of its turn, then what ended, the latest first."
     if more > 0:
         hint += f" {count(more, 'more job')}: weakspot jobs list."
-    return parts.panel("Jobs", parts.scrolling(table, "Jobs"), hint=hint)
+    side = exports.link(JOBS_CSV, "jobs-csv", of="Jobs")
+    return parts.panel("Jobs", parts.scrolling(table, "Jobs"), hint=hint, side=side)
 
 
 _JOBS_HEAD = html.Thead(
@@ -175,7 +188,7 @@ def _job_row(line: JobLine, facts: Training, is_chosen: bool) -> Component:
             html.Td(html.Div(training_words.came_of(line), className="clamp"), className="said"),
             html.Td(_version_link(line.challenger)),
             html.Td(str(line.tries), className="number wide"),
-            html.Td(moment_text(at, today=facts.now.date()), className="when wide"),
+            html.Td(shown(at, today=facts.now.date()), className="when wide"),
         ],
         className="chosen" if is_chosen else "",
     )
@@ -206,7 +219,8 @@ def versions(facts: Training) -> Component:
         "Accuracy as it was measured when the version was made. The champion serves; weakspot "
         "model show has the gate's page of numbers."
     )
-    return parts.panel("Versions", parts.scrolling(table, "Versions"), hint=hint)
+    side = exports.link(VERSIONS_CSV, "versions-csv", of="Versions")
+    return parts.panel("Versions", parts.scrolling(table, "Versions"), hint=hint, side=side)
 
 
 _VERSIONS_HEAD = html.Thead(
@@ -243,7 +257,7 @@ def _version_row(each: VersionLine, facts: Training, listed: set[str]) -> Compon
             html.Td(_accuracy(each.val_top1), className="number"),
             html.Td(_accuracy(each.test_top1), className="number"),
             html.Td(each.backbone, className="name wide"),
-            html.Td(moment_text(each.created_at, today=facts.now.date()), className="when wide"),
+            html.Td(shown(each.created_at, today=facts.now.date()), className="when wide"),
         ],
         id=f"version-{each.version}",
     )

@@ -12,6 +12,7 @@ from dashboard.pages.training.parallel import MOST_LINES, parallel
 from dashboard.pages.training.view import ORDERS, trials_address
 from dashboard.pages.training.words import duration, state_word, value_text
 from dashboard.parts import components as parts
+from dashboard.parts import exports
 from dashboard.parts.picker import picker
 from dashboard.parts.wording import count, shortened
 
@@ -147,6 +148,7 @@ def table(facts: Training, search: Search) -> Component:
         return parts.panel("Trials", parts.empty("No trial yet."))
     ordered = trial_table.ordered(search, facts.view.order)[: trial_table.MOST_ROWS]
     names = search.options
+    with_errors = any(each.error for each in ordered)
     head = [
         html.Th("Trial", className="number"),
         html.Th("State"),
@@ -154,10 +156,13 @@ def table(facts: Training, search: Search) -> Component:
         html.Th("Passes", className="number"),
         html.Th("Took", className="number"),
         *[html.Th(name, className="number") for name in names],
-        html.Th("Error") if any(each.error for each in ordered) else None,
+        html.Th("Error") if with_errors else None,
     ]
     drawn = html.Table(
-        [html.Thead(html.Tr(head)), html.Tbody([_row(each, names) for each in ordered])],
+        [
+            html.Thead(html.Tr(head)),
+            html.Tbody([_row(each, names, with_errors) for each in ordered]),
+        ],
         className="table",
         id="trials",
     )
@@ -179,11 +184,11 @@ def _choices(facts: Training, search: Search) -> Component:
         )
         for order in ORDERS
     ]
-    csv = html.A("CSV", href=trials_address(search.name), className="range", id="csv")
-    return html.Div([*links, csv], className="ranges")
+    csv = exports.link(trials_address(search.name), "csv", of="Trials")
+    return html.Div([html.Div(links, className="ranges"), csv], className="side")
 
 
-def _row(trial: TrialLine, names: list[str]) -> Component:
+def _row(trial: TrialLine, names: list[str], with_errors: bool) -> Component:
     accuracy = trial.accuracy if trial.state == "COMPLETE" else None
     reached = accuracy if accuracy is not None else trial.last
     return html.Tr(
@@ -197,7 +202,7 @@ def _row(trial: TrialLine, names: list[str]) -> Component:
             html.Td(str(trial.passes), className="number"),
             html.Td(duration(trial.seconds), className="number"),
             *[html.Td(_value(trial, name), className="number") for name in names],
-            html.Td(shortened(trial.error, 200), className="said") if trial.error else None,
+            html.Td(shortened(trial.error, 200), className="said") if with_errors else None,
         ]
     )
 

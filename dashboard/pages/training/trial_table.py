@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dashboard.pages.training.words import state_word
-from dashboard.parts import exports
+from dashboard.parts.exports import Sheet
 
 if TYPE_CHECKING:
     from core.store.trial_lines import Search, TrialLine
@@ -30,8 +30,8 @@ def ordered(search: Search, order: str) -> list[TrialLine]:
     )
 
 
-def as_csv(search: Search) -> str:
-    """Return every trial as CSV, in order; no cell is a formula to a spreadsheet program.
+def sheet(search: Search) -> Sheet:
+    """Return every trial as a table, in order.
 
     `accuracy` is that of complete trials, `last_pass` what a trial had come to.
     """
@@ -50,4 +50,4 @@ def as_csv(search: Search) -> str:
         ]
         for each in search.trials
     ]
-    return exports.as_csv([*_HEAD, *options], rows)
+    return Sheet("trials.csv", [*_HEAD, *options], rows)

@@ -14,6 +14,8 @@ from dashboard.address import is_number, parsed
 
 PATH = "/training"
 TRIALS_CSV = "/training/trials.csv"
+JOBS_CSV = "/training/jobs.csv"
+VERSIONS_CSV = "/training/versions.csv"
 ORDERS = ("best", "newest")
 
 _MOST_DIGITS = 18

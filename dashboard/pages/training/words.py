@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dashboard.parts.moment import named
 from dashboard.parts.saying import Mention, Phrase, Verdict
-from dashboard.parts.wording import count, moment_text, percent, shortened
+from dashboard.parts.wording import count, percent, shortened
 
 if TYPE_CHECKING:
     from core.store.job_lines import JobLine
@@ -47,11 +48,12 @@ def verdict(facts: Training) -> Verdict:
     if not facts.jobs:
         return Verdict("none", ["No job has been asked for yet"], [*_FIRST, *notes])
     last = facts.jobs[0]
-    ended = f", {moment_text(last.finished_at, today=facts.now.date())}" if last.finished_at else ""
+    ended: Phrase = []
+    if last.finished_at:
+        ended = [", ", named(last.finished_at, today=facts.now.date())]
     tone = "watch" if last.status == "failed" else "none"
-    return Verdict(
-        tone, ["Nothing is being trained. ", *titled(last), f" {ending(last)}{ended}"], notes
-    )
+    said: Phrase = ["Nothing is being trained. ", *titled(last), f" {ending(last)}", *ended]
+    return Verdict(tone, said, notes)
 
 
 _FIRST = [
@@ -71,13 +73,15 @@ def _notes(facts: Training) -> list[str]:
     return [f"Search {shortened(shown.name, _LONGEST_VALUE)}: {are} under way."]
 
 
-def _of_silence(job: JobLine, facts: Training) -> list[str]:
+def _of_silence(job: JobLine, facts: Training) -> list[Phrase]:
     if job.lease_until is None:
         return []
-    since = moment_text(job.lease_until, today=facts.now.date())
     return [
-        f"{job.worker or 'Its worker'} let its lease run out at {since}. Another worker takes the "
-        "job over, or goes on with it: weakspot worker."
+        [
+            f"{job.worker or 'Its worker'} let its lease run out at ",
+            named(job.lease_until, today=facts.now.date()),
+            ". Another worker takes the job over, or goes on with it: weakspot worker.",
+        ]
     ]
 
 

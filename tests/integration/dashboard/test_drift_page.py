@@ -1,5 +1,7 @@
 """The drift page and the system page over rows that the monitor left."""
 
+import csv
+import io
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from core.store import drift_pictures
 from core.store.database import transaction
 from core.store.registry import Load, record_load
 from dashboard.pages.system import page as system_page
+from dashboard.parts.saying import plain
 from tests import two_days
 from tests.board import HOSTILE
 from tests.pool import day, night_after
@@ -92,6 +95,15 @@ class TestDriftPage:
 
         assert "Margin: the day and the reference" in page
         assert "On 1 Mar the traffic looked like the reference" in page
+
+    def test_is_had_as_files(self, client: FlaskClient):
+        """Whatever a class is called; the mix of labels adds up to the day's predictions."""
+        classes = list(csv.DictReader(io.StringIO(client.get("/drift/classes.csv").text)))
+        mix = list(csv.DictReader(io.StringIO(client.get("/drift/labels.csv").text)))
+
+        assert {each["class"] for each in classes} == {each["class"] for each in mix} == {*LABELS}
+        assert sum(int(each["predictions"]) for each in mix) == 150
+        assert sum(float(each["reference_share"]) for each in mix) == pytest.approx(1)
 
     def test_shows_one_class(self, told: Told):
         """Whatever it is called."""
@@ -197,8 +209,8 @@ class TestSystemPage:
         """They change by themselves, and would have the whole page sent anew."""
         disk, clock = system_page.moving(told.house)
 
-        assert "free" in disk
-        assert clock.startswith("Clock: 2026-03-03 02:00 UTC; the database's is")
+        assert "free" in plain(disk)
+        assert plain(clock).startswith("Clock: 2026-03-03 02:00 UTC; the database's is")
 
     def test_of_an_empty_house_sends_to_the_training(self, engine: Engine, tmp_path: Path):
         """And draws every panel."""

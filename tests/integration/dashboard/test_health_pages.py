@@ -2,17 +2,33 @@
 
 import csv
 import io
-from datetime import timedelta
+from collections import Counter
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
+from core.clock import day_bounds
 from core.errors import ConflictError, NotFoundError, UsageError
-from core.store import alerts, audit, class_days, class_history, flags, jobs, traces
+from core.store import (
+    alerts,
+    audit,
+    class_days,
+    class_history,
+    flags,
+    health_days,
+    jobs,
+    traces,
+    validations,
+)
+from core.store.class_days import ClassDay
 from core.store.database import transaction
 from dashboard.door.caller import OWNER, Caller
+from dashboard.pages.health import once
 from dashboard.pages.health.actions import ACTIONS
+from dashboard.pages.health.facts import ClassTable
 from dashboard.pages.health.once import TREND_DAYS
 from monitor.health import health
 from monitor.page import MonitorOptions
@@ -38,6 +54,12 @@ def rows(told: Told, path: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(answer.text)))
 
 
+def table_of(told: Told) -> ClassTable:
+    """Return what the table of all classes is made of."""
+    with transaction(told.engine) as connection:
+        return once.table(connection)
+
+
 class TestOverview:
     """What stands beside the counts."""
 
@@ -51,7 +73,7 @@ class TestOverview:
 
     def test_knows_each_class_on_each_day(self, weak: Told):
         """The trend is that of the rows, to a sixty-third."""
-        trend = weak.overview().trends[story.WEAK]
+        trend = table_of(weak).trends[story.WEAK]
         with transaction(weak.engine) as connection:
             counted = class_days.matrix(connection, day(1), day(11), [story.WEAK])
 
@@ -65,7 +87,7 @@ class TestOverview:
             options = MonitorOptions(per_class=10, adaptive=False)
             said = health(connection, options=options)["classes"]
 
-        noticed = weak.overview().noticed
+        noticed = table_of(weak).noticed
         assert noticed == {each["label"]: each["days_to_notice"] for each in said}
 
     def test_a_day_that_nobody_examined_is_an_event(self, weak: Told):
@@ -76,6 +98,102 @@ class TestOverview:
 
         assert missed == [day(12), day(13)][: len(missed)]
         assert missed
+
+
+class TestRows:
+    """The rows of the table, which have an address of their own."""
+
+    def test_are_those_of_the_csv(self, weak: Told):
+        """The browser and the file say the same."""
+        said = weak.client().get("/health/classes.json").get_json()["rows"]
+
+        assert [(each["label"], each["n"], each["right"]) for each in said] == [
+            (each["class"], int(each["images"]), int(each["right"]))
+            for each in rows(weak, "/health/classes.csv")
+        ]
+
+    def test_belong_to_the_page_that_was_drawn(self, weak: Told):
+        """The page names the state of the rows that it was drawn from."""
+        mark = weak.client().get("/health/classes.json").get_json()["mark"]
+
+        assert f'"data-mark": "{mark}"' in weak.page("/")
+
+
+class TestKept:
+    """What is read once a judgement is read again when anything was judged."""
+
+    def test_an_opened_flag_is_seen_at_once(self, engine: Engine, tmp_path: Path):
+        """Nothing is out of date for as much as one look."""
+        story.tell(engine, tmp_path, labels=story.LABELS[:2], days=2)
+        told = Told(engine, tmp_path, night_after(2))
+        before = told.overview()
+        same = told.overview()
+        with transaction(engine) as connection:
+            new = flags.NewFlag(
+                "change", story.LABELS[0], "v1", day(2), day(2), told.now.now(), 2e3, 1e3
+            )
+            flags.open_flag(connection, new)
+
+        after = told.overview()
+
+        assert same.classes[0].state is before.classes[0].state
+        assert before.numbers.flagged.now == 0
+        assert after.numbers.flagged.now == 1
+        assert (after.classes[0].label, after.classes[0].standing) == (story.LABELS[0], "weak")
+        assert after.mark != before.mark
+
+    def test_a_day_judged_anew_is_seen_at_once(self, engine: Engine, tmp_path: Path):
+        """By the very same clock: it is the row that was written anew, whatever the time."""
+        story.tell(engine, tmp_path, labels=story.LABELS[:2], days=2)
+        told = Told(engine, tmp_path, night_after(2))
+        before = told.overview()
+        with transaction(engine) as connection:
+            kept = class_days.of_day(connection, day(2), "v1")
+            class_days.write(connection, [replace(each, correct=0) for each in kept])
+            judged = health_days.get(connection, day(2))
+            assert judged is not None
+            health_days.write(connection, judged)
+
+        after = told.overview()
+
+        assert before.answers.correct > 0
+        assert after.answers.correct == 0
+        assert [each.correct for each in after.classes[0].days[-1:]] == [0]
+
+
+class TestLongRange:
+    """More days than can be told apart on a screen."""
+
+    def test_is_shown_by_week(self, engine: Engine, tmp_path: Path):
+        """The same images, counted together; an exam of last winter makes the range long."""
+        story.tell(engine, tmp_path, labels=story.LABELS[:2], days=3)
+        told, label = Told(engine, tmp_path, night_after(3)), story.LABELS[0]
+        assert told.overview(days=365).classes[0].weeks == []
+        with transaction(engine) as connection:
+            recent = class_days.matrix(connection, day(1), day(3), [label])
+            _examine_also(connection, day(-140), recent)
+
+        classes = {each.label: each for each in told.overview(days=365).classes}
+        old, new = classes[label].weeks
+
+        assert classes[label].days == []
+        assert (new.start, new.start - old.start) == (day(-3), timedelta(days=140))
+        assert (new.n, new.correct) == (
+            sum(each.n for each in recent),
+            sum(each.correct for each in recent),
+        )
+        wrong = [Counter(each.confused) for each in recent]
+        assert Counter(new.confused) == sum(wrong, Counter())
+        assert (old.n, old.correct) == (recent[0].n, recent[0].correct)
+        assert "A column is seven days." in told.page("/", "?days=365")
+
+    def test_begins_with_the_first_exam(self, weak: Told):
+        """A fortnight is not shown by week because a year was asked for."""
+        facts = weak.overview(days=365)
+
+        assert facts.classes[0].days
+        assert facts.classes[0].weeks == []
+        assert facts.range.first == day(1)
 
 
 class TestClassPage:
@@ -187,6 +305,15 @@ class TestActions:
         assert {ACTIONS[f"health.{each}"].scope for each in ("ack", "snooze", "resolve")} == {
             "label"
         }
+
+
+def _examine_also(connection: Connection, on: date, days: list[ClassDay]) -> None:
+    """Let a day of v1 long ago have been as the first of these."""
+    moment = day_bounds(on)[1]
+    draw = validations.Draw(on, "v1", per_class=10, late=False, drawn_at=moment)
+    exam = validations.record_draw(connection, draw, [])
+    validations.finish(connection, exam, status="done", unreadable=0, now=moment)
+    class_days.write(connection, [replace(days[0], day=on)])
 
 
 def _flagged(engine: Engine, home: Path) -> Told:

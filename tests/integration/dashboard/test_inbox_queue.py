@@ -135,10 +135,21 @@ class TestOrder:
     ):
         """What is picked by the model's answer is no random draw any more."""
         fill(module_engine, tmp_path, version, ["Spider"], stream="drawn")
-        _, spider = fill(module_engine, tmp_path, version, ["Cat", "Spider"], seed=1)
+        _, spider = fill(module_engine, tmp_path, version, ["Dog", "Spider"], seed=1)
 
         assert take(module_engine, label="Spider") == spider
         assert take(module_engine, label="Spider", have=[spider]) is None
+
+    def test_narrowed_to_a_class_asks_for_its_runners_up_too(
+        self, module_engine: Engine, tmp_path: Path, version: Version
+    ):
+        """The images of a weak class are those that are called something else."""
+        (cat,) = fill(module_engine, tmp_path, version, ["Cat"])
+        with transaction(module_engine) as connection:
+            second = inbox.get(connection, cat).top[1]["label"]
+
+        assert second == "Spider"
+        assert take(module_engine, label=second) == cat
 
     def test_of_the_rest_begins_with_what_teaches_most(
         self, module_engine: Engine, tmp_path: Path, version: Version

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from core.errors import ConflictError, ForbiddenError, UsageError, WeakspotError
 from core.store import audit, registry, side_by_side
 from core.store.database import transaction
+from dashboard.app import draw
 from dashboard.door.caller import OWNER, Caller
 from dashboard.pages.models import moving
 from tests import story
@@ -85,6 +86,16 @@ class TestComparison:
         assert lines[1].startswith("(all images),")
         assert len(lines) == 2 + len(story.LABELS)
         assert told.client().get("/models/compare.csv?a=v1&b=v9").status_code == 404
+
+    def test_leads_to_the_promotion_of_what_is_compared_with_the_champion(self, told: Told):
+        """Whoever has seen that it is better wants to let it serve; a reader may not."""
+        now = told.now.now()
+        read = draw(told.house, "/models", "?a=v2&b=v3", caller=READER, now=now)
+
+        assert "/models?promote=v3" in told.page("/models", "?a=v2&b=v3")
+        assert "/models?promote=v1" in told.page("/models", "?a=v1&b=v2")
+        assert "?promote=" not in told.page("/models", "?a=v1&b=v3")
+        assert "?promote=" not in str(read.content)
 
 
 class TestModelPages:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine
@@ -242,6 +243,26 @@ class TestReading:
         with transaction(engine) as connection:
             assert [job.id for job in jobs.latest(connection)] == [second.id, first.id]
             assert jobs.in_flight(connection) == second
+
+    def test_lists_bare_what_only_happened(self, engine: Engine):
+        """The gate's numbers of 2,500 classes are half a megabyte a job."""
+        ask(engine)
+        finish(engine, claimed(engine))
+
+        with transaction(engine) as connection:
+            whole, bare = (jobs.latest(connection, bare=bare)[0] for bare in (False, True))
+
+        assert whole.result is not None
+        assert bare == replace(whole, result=None, progress={}, payload={}, tries=[])
+
+    def test_lists_what_was_aimed_at_a_class(self, engine: Engine):
+        """And nothing that was aimed at one with a similar name."""
+        first = ask(engine, ["Spider", "Cat"])
+        finish(engine, claimed(engine))
+        ask(engine, ["Caterpillar"])
+
+        with transaction(engine) as connection:
+            assert [job.id for job in jobs.latest(connection, label="Cat")] == [first.id]
 
     def test_refuses_a_number_that_does_not_exist(self, engine: Engine):
         """A mistyped number is no empty answer."""

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from core.shown import comparing
+from core.shown.comparing import Row
 from core.store.side_by_side import Pair
-from dashboard.pages.models import compare_panel, comparing, figures
-from dashboard.pages.models.comparing import Row
+from dashboard.pages.models import compare_panel, figures
 from tests.board import HOSTILE, version
 
 

@@ -7,6 +7,7 @@ from datetime import date
 import plotly.graph_objects as go
 import pytest
 
+from core.store.class_history import ClassWeek
 from core.store.registry import Move
 from dashboard.pages.health.matrix import ACCURACY_COLOURS, matrix
 from tests.board import HOSTILE, class_day, flag, happened, job, moment, overview_of, reading
@@ -139,3 +140,38 @@ class TestHostileNames:
 
         assert heat["texttemplate"] == "%{text}"
         assert "hovertemplate" not in heat
+
+
+class TestWeeks:
+    """A column is seven days where days would be too narrow."""
+
+    WEEKS = (
+        ClassWeek("Dog", date(2026, 2, 22), ["v1", "v2"], 70, 63, {"Cow": 7}),
+        ClassWeek("Dog", date(2026, 3, 8), ["v2"], 4, 3, {"Cow": 1}),
+    )
+
+    def figure(self):
+        """Return the matrix of one class with two weeks, and one between that nobody examined."""
+        weekly = replace(reading("Dog", days=[]), weeks=list(self.WEEKS))
+        return drawn(overview_of(weekly))
+
+    def test_stands_in_the_middle_of_its_days(self):
+        """So that the events beneath lie under the week in which they were."""
+        heat = self.figure()["data"][0]
+
+        assert heat["x"] == ["2026-02-25", "2026-03-04", "2026-03-11"]
+        assert heat["z"] == [[0.9, None, None]]
+
+    def test_tells_its_days_its_versions_and_its_counts(self):
+        """What a day tells, of seven."""
+        hover = self.figure()["data"][0]["hovertext"][0][0]
+
+        assert hover.startswith("<b>Dog</b><br>22 Feb to 28 Feb, v1, v2<br>63 of 70 right (90 %)")
+        assert "95 % interval 81 % to 95 %" in hover
+        assert hover.endswith("mistaken for Cow (7)")
+
+    def test_of_too_few_images_is_hatched(self):
+        """As a day is."""
+        sparse = self.figure()["data"][1]
+
+        assert (sparse["x"], sparse["text"]) == (["2026-03-11"], ["n 4"])

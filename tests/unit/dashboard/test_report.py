@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 import pytest
 
 from core.errors import UsageError
+from core.shown.happenings import Event
 from core.store.arrivals import Arrivals
 from core.store.standing import ClassStanding
-from dashboard.pages.health.events import Event
 from dashboard.parts.days import Range
 from dashboard.parts.saying import Mention
 from dashboard.report import document, pdf, words

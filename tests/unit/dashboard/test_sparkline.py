@@ -21,13 +21,13 @@ class TestSparkline:
         """The last day is what the eye goes to."""
         days = [class_day("Dog", day) for day in range(8, 15)]
 
-        assert shapes(days) == ["line", "polyline", "circle"]
+        assert shapes(days) == ["line", "polygon", "polyline", "circle"]
 
     def test_breaks_where_there_were_no_labels(self):
         """A line across a gap would be invented."""
         days = [class_day("Dog", day) for day in (8, 9, 12, 13)]
 
-        assert shapes(days) == ["line", "polyline", "polyline", "circle"]
+        assert shapes(days) == ["line", *["polygon", "polyline"] * 2, "circle"]
 
     def test_a_day_alone_is_a_dot(self):
         """A line needs two."""

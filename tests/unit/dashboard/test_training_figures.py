@@ -13,8 +13,9 @@ from core.store.trials import State
 from dashboard.pages.training import figures as training_figures
 from dashboard.pages.training.figures import thinned
 from dashboard.pages.training.parallel import MOST_LINES, MOST_ROWS, parallel, rows
-from dashboard.pages.training.trial_table import as_csv, ordered
+from dashboard.pages.training.trial_table import ordered, sheet
 from dashboard.parts.drawing import BLUE, GREY, ORANGE
+from dashboard.parts.exports import as_csv
 from tests.board import HOSTILE
 
 SPACE: dict[str, Any] = {
@@ -99,6 +100,12 @@ class TestPasses:
 
         assert low < 1
         assert 10 < high < 11
+
+    def test_have_no_accuracy_above_100_percent_on_their_axis(self):
+        """A run of a single pass has one point, around which Plotly would put any numbers."""
+        low, high = training_figures.passes([made(1, 0.98)])["layout"]["yaxis2"]["range"]
+
+        assert 0 < low < 0.98 < high <= 1.02
 
     def test_mark_the_first_of_the_best(self):
         """Its weights are the ones that are kept."""
@@ -216,8 +223,10 @@ class TestTable:
     def test_as_csv_has_no_formulas(self):
         """Neither in a value nor in a name."""
         search = found(trial(0, 0.5, options={"=x": "@y"}, error="+1"), trial(1, options={}))
+        table = sheet(search)
+        text = as_csv(table.columns, table.rows)
 
-        head, first, second = csv.reader(io.StringIO(as_csv(search)))
+        head, first, second = csv.reader(io.StringIO(text))
 
         assert head == [
             "trial",

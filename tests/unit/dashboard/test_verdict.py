@@ -35,8 +35,8 @@ class TestOverview:
 
         assert said.tone == "bad"
         assert plain(said.sentence) == (
-            "1 of 2 classes needs attention: Elephant since 11 Mar (evidence 5,000, alarm at "
-            "1,000), now mistaken for Cow"
+            "1 of 2 classes needs attention: Elephant since 11 Mar (by chance at most once "
+            "in 7 years), now mistaken for Cow"
         )
 
     def test_names_three_and_counts_the_others(self):
@@ -173,6 +173,8 @@ class TestOneClass:
             "Elephant needs attention since 11 Mar, now mistaken for Cow"
         )
         assert "Evidence of a drop: 5,000, where 1,000 raises an alarm." in said.notes[1]
+        assert said.notes[2].startswith("The alarm's evidence was ")
+        assert "which chance alone shows at most once in " in said.notes[2]
 
     def test_tells_the_evidence_of_recovery(self):
         """What has to happen before the flag closes."""

@@ -11,6 +11,7 @@ from dashboard.parts.wording import (
     moment_text,
     percent,
     points,
+    rarity_text,
     shortened,
 )
 
@@ -61,6 +62,24 @@ class TestEvidence:
     def test_is_told_to_two_digits_or_as_a_power(self, evidence, text):
         """1,293,481,662.4 tells nothing more than 1.3 × 10⁹."""
         assert evidence_text(evidence) == text
+
+
+class TestRarity:
+    """How seldom chance alone would show so much evidence."""
+
+    @pytest.mark.parametrize(
+        ("evidence", "classes", "text"),
+        [
+            (3, 10, "at most once in 1 day"),
+            (400, 10, "at most once in 40 days"),
+            (1250, 10, "at most once in 4 months"),
+            (6.0e6, 10, "at most once in 1,600 years"),
+            (1e12, 2500, "less than once in a million years"),
+        ],
+    )
+    def test_is_the_evidence_shared_by_the_classes_in_days(self, evidence, classes, text):
+        """As at the threshold: 30 K / b is once in 30 / b days, the budget itself."""
+        assert rarity_text(evidence, classes) == text
 
 
 class TestCounts:

@@ -1,5 +1,6 @@
 """Cursors of the prediction log."""
 
+import base64
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -59,3 +60,29 @@ class TestNumbers:
         """No row has such a number, or none is meant."""
         with pytest.raises(UsageError, match="not one of ours"):
             cursors.read_number(cursor)
+
+
+class TestWords:
+    """A place in a list that is ordered by words."""
+
+    @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))))
+    def test_come_back_as_they_went(self, words: list[str]):
+        """Labels are in any script, and a check over everything has none."""
+        assert cursors.read_words(cursors.write_words(*words), len(words)) == words
+
+    @given(st.text(max_size=60), st.integers(0, 4))
+    def test_of_others_are_refused_and_nothing_worse(self, text: str, n: int):
+        """S03: a cursor is input like any other."""
+        with suppress(UsageError):
+            assert len(cursors.read_words(text, n)) == n
+
+    @pytest.mark.parametrize(
+        "said",
+        ['["a", 1]', '["a"]', '{"a": "b"}', '["a", "\\ud800"]', '["a", "\\u0000"]', "[" * 9_999],
+    )
+    def test_that_no_statement_takes_are_refused(self, said: str):
+        """Neither numbers, nor halves of characters, nor NUL reach Postgres."""
+        cursor = base64.urlsafe_b64encode(said.encode()).decode()
+
+        with pytest.raises(UsageError, match="cursor"):
+            cursors.read_words(cursor, 2)

@@ -5,13 +5,16 @@ from hypothesis import strategies as st
 from scipy.stats import betabinom, binom
 
 from core.errors import StatisticsError
+from core.judging.likeness import in_groups
 from core.stats.day_bet import (
     GROUP_WEIGHTS,
+    Answers,
+    bet_on_recovery,
     day_bet_step,
     intraclass_correlation,
     needs_day_bet,
 )
-from core.stats.evidence import RATIOS, empty_log_m, evidence_of, step
+from core.stats.evidence import RATIOS, RATIOS_UP, empty_log_m, evidence_of, step
 
 levels = st.floats(0.02, 0.995, allow_subnormal=False)
 states = st.lists(
@@ -37,6 +40,28 @@ def days_of_groups(draw):
 def advance(log_m, rows, reference):
     """Return what a day of groups, given as rows, makes of the state."""
     return day_bet_step(log_m, tuple(np.array(rows, dtype=np.int64).reshape(-1, 3).T), reference)
+
+
+class TestAnswers:
+    """What classes answered on one day."""
+
+    @pytest.mark.parametrize("grouped", [True, False])
+    def test_of_some_classes_are_bet_on_as_among_all(self, grouped):
+        """To the last bit: what nobody asks of a class need not be computed."""
+        rng = np.random.default_rng(5)
+        total, level = rng.integers(0, 30, 40), rng.uniform(0.5, 0.99, 40)
+        correct = rng.binomial(total, 0.8)
+        shared = {i: [[2, 1]] for i in range(0, 40, 3) if 0 < correct[i] < total[i]}
+        groups = in_groups(correct, total, shared) if grouped else None
+        answers, chosen = Answers(correct, total, groups), rng.random(40) < 0.3
+        log_m = rng.normal(size=(40, len(RATIOS_UP)))
+
+        whole = bet_on_recovery(log_m, answers, level)
+        some = bet_on_recovery(log_m[chosen], answers.of(chosen), level[chosen])
+
+        assert 0 < chosen.sum() < 40
+        for every, few in zip(whole, some, strict=True):
+            np.testing.assert_array_equal(every[chosen], few)
 
 
 class TestDayBetStep:

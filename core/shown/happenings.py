@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from dashboard.parts.saying import Mention, Phrase
+from core.shown.phrases import Mention, Phrase
+from core.store import alerts, due, flags, jobs, open_alerts, registry, runs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection
+
     from core.store.alerts import Alert
     from core.store.flags import Flag
     from core.store.jobs import Job
     from core.store.registry import Move
     from core.store.runs import Run
-    from dashboard.pages.health.facts import Events
 
 Kind = Literal["deployment", "alert", "recovery", "retraining", "failure", "missed"]
 
+# Of flags, notices, jobs and runs, so many are looked back at.
+RECENT_ROWS: Final = 200
+
+_LAST_HOUR = 23
 _ENDINGS = {
     "queued": "waits for a worker",
     "running": "is running",
@@ -26,6 +34,35 @@ _ENDINGS = {
     "more images": "needs more images to be judged",
     "failed": "failed",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What happened.
+
+    Attributes:
+        moves: Promotions and rollbacks.
+        flags: Flags of classes.
+        alerts: The alert of each flag, by its number.
+        notices: Alerts that are about no class: the model as a whole, the bundle, the runtime, the
+            monitor itself.
+        jobs: Retrainings.
+        failed: Runs that failed.
+        missed: Days that nobody has examined, though they have been over for a day.
+    """
+
+    moves: list[Move]
+    flags: list[Flag]
+    alerts: dict[int, Alert]
+    notices: list[Alert]
+    jobs: list[Job]
+    failed: list[Run]
+    missed: list[date] = field(default_factory=list[date])
+
+    @property
+    def open_notices(self) -> list[Alert]:
+        """Alerts about no class that are not resolved, the newest first."""
+        return [each for each in self.notices if each.state != "resolved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +83,50 @@ class Event:
     title: Phrase
     detail: str
 
+    @property
+    def labels(self) -> list[str]:
+        """The classes that it names."""
+        return [part.label for part in self.title if isinstance(part, Mention)]
+
+
+def gathered(
+    connection: Connection, flagged: Iterable[Flag] = (), label: str | None = None
+) -> Events:
+    """Return what happened lately, the newest first.
+
+    Args:
+        connection: Where to ask.
+        flagged: Flags whose alerts belong to it, however old they are.
+        label: The class whose flags and retrainings are wanted; None for all, and then the
+            retrainings come without what the gate said of them.
+    """
+    raised = flags.latest(connection, limit=RECENT_ROWS, label=label)
+    # A class may have been weak for longer than the latest flags reach back.
+    told_of = {flag.id for flag in raised} | {flag.id for flag in flagged}
+    told = alerts.of_flags(connection, sorted(told_of))
+    return Events(
+        moves=registry.history(connection),
+        flags=raised,
+        alerts={alert.flag: alert for alert in told if alert.flag is not None},
+        notices=open_alerts.notices(connection, RECENT_ROWS),
+        jobs=jobs.latest(connection, RECENT_ROWS, label=label, bare=label is None),
+        failed=[
+            run
+            for run in runs.latest(connection, limit=RECENT_ROWS, kinds=(due.DAY,))
+            if run.outcome == "failed"
+        ],
+    )
+
+
+def missed(connection: Connection, first: date, last: date, now: datetime) -> list[date]:
+    """Return the days from `first` to `last` that nobody has examined.
+
+    At which hour the monitor comes is its own affair, so a day is missed once the next is over.
+    """
+    back = (now.date() - first).days
+    days = due.missed_days(connection, now, hour_utc=_LAST_HOUR, catch_up_days=back)
+    return [day for day in days if first <= day <= last]
+
 
 def listed(happened: Events) -> list[Event]:
     """Return everything that happened, the newest first."""
@@ -59,6 +140,12 @@ def listed(happened: Events) -> list[Event]:
     events += [_missed(day) for day in happened.missed]
     # By the day it belongs to: days that are caught up late are told where they happened.
     return sorted(events, key=lambda event: (event.day, event.at), reverse=True)
+
+
+def ending(job: Job) -> str:
+    """Say what became of a retraining."""
+    challenger = f" as {job.challenger}" if job.challenger and job.status == "promoted" else ""
+    return _ENDINGS.get(job.status, job.status) + challenger
 
 
 def _deployment(move: Move) -> Event:
@@ -111,9 +198,3 @@ def _missed(day: date) -> Event:
     return Event(
         "missed", certain, day, ["Not examined"], "no run of the monitor has done this day"
     )
-
-
-def ending(job: Job) -> str:
-    """Say what became of a retraining."""
-    challenger = f" as {job.challenger}" if job.challenger and job.status == "promoted" else ""
-    return _ENDINGS.get(job.status, job.status) + challenger

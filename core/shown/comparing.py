@@ -158,7 +158,7 @@ def _released(a: Version, b: Version) -> Comparison:
 
 
 def _recalls(version: Version) -> dict[str, float]:
-    found = version.metrics.get("test", {}).get("per_class") or {}
+    found: Mapping[str, Any] = version.metrics.get("test", {}).get("per_class") or {}
     return {label: float(each) for label, each in found.items() if each is not None}
 
 

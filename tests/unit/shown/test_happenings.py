@@ -1,9 +1,9 @@
 """What happened, as one list."""
 
+from core.shown.happenings import listed
+from core.shown.phrases import plain
 from core.store.registry import Move
 from core.store.runs import Run
-from dashboard.pages.health.events import listed
-from dashboard.parts.saying import plain
 from tests.board import flag, happened, job, moment, notice
 
 

@@ -4,10 +4,9 @@ from datetime import date
 
 import pytest
 
+from core.shown.weeks import FEWEST_CALLED, weeks
 from core.store.class_history import Called
-from dashboard.pages.health import week_figures
-from dashboard.pages.health.quality import FEWEST_CALLED, weeks
-from tests.board import LAST, class_day, one_class_of, reading
+from tests.board import LAST, class_day
 
 FIRST = date(2026, 3, 1)
 
@@ -51,18 +50,3 @@ class TestWeeks:
         days = [class_day("Dog", day) for day in range(1, 15)]
 
         assert sum(week.n for week in weeks(days, [], FIRST, LAST)) == sum(d.n for d in days)
-
-
-class TestFigures:
-    """The two charts."""
-
-    def test_draw_a_point_a_week_and_leave_gaps(self):
-        """What is not known is not drawn as nought."""
-        found = weeks([class_day("Dog", 14)], called(20, 10), date(2026, 3, 1), LAST)
-        facts = one_class_of(reading("Dog"), weeks=found)
-
-        recall = week_figures.shares(facts)["data"][0]
-        error = week_figures.calibration(facts)["data"][1]
-
-        assert recall["y"] == [None, 0.9]
-        assert error["y"] == [None, pytest.approx(0.4)]

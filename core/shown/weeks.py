@@ -11,10 +11,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from core.stats.calibration import calibration_error, error_by_chance
+from core.store import class_history
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
+
+    from sqlalchemy import Connection
 
     from core.store.class_days import ClassDay
     from core.store.class_history import Called
@@ -61,6 +64,22 @@ class Week:
     def precision(self) -> float | None:
         """Share of the images called so that are of the class."""
         return self.right / self.called if self.called else None
+
+
+def of_class(
+    connection: Connection, label: str, days: Sequence[ClassDay], first: date, last: date
+) -> list[Week]:
+    """Return the weeks of a class up to `last`, the oldest first; of `LONGEST_DAYS` at most.
+
+    Args:
+        connection: Where the images that were called so are asked for.
+        label: The class.
+        days: Its examined days.
+        first: The first day that counts.
+        last: The last day that counts.
+    """
+    first = max(first, last - timedelta(days=LONGEST_DAYS - 1))
+    return weeks(days, class_history.called(connection, label, first, last), first, last)
 
 
 def weeks(

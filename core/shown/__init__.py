@@ -1,0 +1,1 @@
+"""What the dashboard shows and the service tells alike: computed here once."""
