@@ -59,6 +59,9 @@ class RunConfig:
             version's own configuration has the commit.
         from_scratch: Take its architecture only.
         freeze: `none`, `backbone`, `stages:N` to let the last N stages learn, or `gradual`.
+        head_first: Fit the head to the backbone as it comes, before they learn together.
+        keep_statistics: Normalise by the means and variances that the backbone came with, and not
+            by those of each batch; nothing where there is no batch normalisation.
         epochs: Passes over the training images, at most.
         batch_size: Images a step.
         learning_rate: Peak of the schedule; None takes 2e-3 from scratch, else 2e-4.
@@ -101,6 +104,8 @@ class RunConfig:
     revision: str | None = None
     from_scratch: bool = False
     freeze: str = "none"
+    head_first: bool = False
+    keep_statistics: bool = False
     epochs: int = 10
     batch_size: int = 64
     learning_rate: float | None = None
@@ -143,6 +148,12 @@ class RunConfig:
         _check_devices(self)
         if self.from_scratch and self.freeze != "none":
             raise UsageError("random weights must learn: leave freeze at none with from_scratch")
+        if self.from_scratch and self.head_first:
+            raise UsageError(
+                "random weights have no features to fit a head to: leave out head_first"
+            )
+        if self.from_scratch and self.keep_statistics:
+            raise UsageError("random weights come without statistics: leave out keep_statistics")
 
     def fit_options(self) -> FitOptions:
         """Return what fitting needs to know."""
@@ -162,6 +173,8 @@ class RunConfig:
             augment=augment_options(self.augment),
             trainable_stages=learning_stages(self.freeze),
             gradual=self.freeze == "gradual",
+            head_first=self.head_first,
+            keep_statistics=self.keep_statistics,
             seed=self.seed,
             device=self.device,
             devices=self.devices,
@@ -225,6 +238,7 @@ class RetrainOptions:
             logit_adjustment=champion.get("logit_adjustment", 0.0),
             augment=augment_options(champion.get("augment", DEFAULT_POLICY)),
             trainable_stages=None if freeze == "gradual" else learning_stages(freeze),
+            keep_statistics=champion.get("keep_statistics", False),
             seed=self.seed,
             device=self.device,
         )
@@ -275,6 +289,10 @@ def _check_loss(config: RunConfig) -> None:
 def _check_frozen(config: RunConfig) -> None:
     """Refuse what a head on kept features cannot do, rather than leave it out silently."""
     options = augment_options(config.augment)
+    if config.head_first and config.freeze in {"backbone", "gradual"}:
+        raise UsageError(
+            f"freeze {config.freeze} begins with the head anyhow: leave out head_first"
+        )
     if config.freeze != "backbone":
         return
     if config.ema is not None:
@@ -295,6 +313,8 @@ def _check_devices(config: RunConfig) -> None:
         raise UsageError(f"strategy {config.strategy!r} is unknown; write {', '.join(STRATEGIES)}")
     if processes == 1:
         return
+    if config.head_first:
+        raise UsageError(f"head_first is for one device; {processes} are asked for")
     if config.freeze in {"backbone", "gradual"}:
         raise UsageError(f"freeze {config.freeze} is for one device; {processes} are asked for")
     if config.batch_size % processes:

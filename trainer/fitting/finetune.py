@@ -89,6 +89,14 @@ def learn(
             report = fit_head(network, data, on_progress=on_progress)
             # Computing the features is what such a run takes; the fit is a moment of it.
             return replace(report, seconds=time.monotonic() - started)
+        if options.head_first:
+            # A random head's first gradients would spoil the features that it is to rest on
+            # (Kumar et al. 2022). It is the same head again when a run is gone on with.
+            fit_head(
+                network,
+                _head_data(network, sides, options, on_progress),
+                on_progress=on_progress,
+            )
         return fit(
             network,
             sides,

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from core.errors import TrainingError
 from trainer.fitting.loss import Loss
@@ -51,6 +52,8 @@ class FitOptions:
         augment: How images are varied from pass to pass.
         trainable_stages: How many of the last stages learn; None for the whole network.
         gradual: Whether one more stage learns with each pass, after the head alone in the first.
+        head_first: Whether the head is fitted to the backbone as it comes before the first pass.
+        keep_statistics: Whether batch normalisation keeps to the statistics it came with.
         seed: Of order and variation.
         device: `auto`, `cpu` or `cuda`.
         devices: How many of them, on each machine.
@@ -73,6 +76,8 @@ class FitOptions:
     augment: AugmentOptions = POLICIES[DEFAULT_POLICY]
     trainable_stages: int | None = None
     gradual: bool = False
+    head_first: bool = False
+    keep_statistics: bool = False
     seed: int = 0
     device: str = "auto"
     devices: int = 1
@@ -144,6 +149,10 @@ class ClassifierModule(lightning.LightningModule):
         self.network.train()
         for module in frozen_modules(self.network):
             module.eval()
+        if self.options.keep_statistics:
+            for module in self.network.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of one batch of bytes (N, H, W, 3) and class numbers (N,)."""

@@ -42,6 +42,22 @@ def train(
             show_default="none",
         ),
     ] = None,
+    head_first: Annotated[
+        bool | None,
+        typer.Option(
+            "--head-first/--head-with-the-rest",
+            help="Fit the head to the backbone as it comes, before they learn together.",
+            show_default="head-with-the-rest",
+        ),
+    ] = None,
+    keep_statistics: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-statistics/--batch-statistics",
+            help="Normalise by the statistics that the backbone came with.",
+            show_default="batch-statistics",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(min=1, help="Passes over the images, at most.", show_default="10"),
@@ -216,6 +232,8 @@ def train(
         "revision": revision,
         "from_scratch": from_scratch,
         "freeze": freeze,
+        "head_first": head_first,
+        "keep_statistics": keep_statistics,
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,

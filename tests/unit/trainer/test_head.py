@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from core.errors import UsageError
 from tests.training import tiny_backbone, tiny_sides
+from trainer.config import RunConfig
 from trainer.fitting.finetune import learn
+from trainer.fitting.fit import Epoch
 from trainer.fitting.head import HeadData, fit_head
 from trainer.fitting.loss import Loss
 from trainer.fitting.module import FitOptions
 from trainer.images.imbalance import Sampling, logit_offset
 from trainer.networks.architectures import Network, load
+from trainer.variation.augment import POLICIES
 
 COUNTS = np.array([90, 30, 10])
+_OF_THREE = FitOptions(3, 5e-3, batch_size=8, device="cpu")
+
+
+class KilledError(Exception):
+    """Stands for whatever ended the process."""
 
 
 @pytest.fixture
@@ -70,6 +81,66 @@ class TestLearn:
 
         assert {"computing features", "fitting the head"} <= set(stages)
         assert report.seconds > 0.2
+
+
+class TestHeadFirst:
+    """`--head-first`: the head is fitted before everything learns."""
+
+    def test_the_passes_begin_with_the_best_head_of_the_backbone(
+        self, network: Network, tmp_path: Path
+    ):
+        """At a rate that moves nothing, what comes out is the head on a frozen backbone."""
+        sides, twin = tiny_sides(tmp_path), copy.deepcopy(network)
+        options = FitOptions(1, 1e-12, device="cpu", augment=POLICIES["none"])
+        alone = learn(twin, sides, freeze="backbone", options=options)
+        report = learn(network, sides, freeze="stages:1", options=replace(options, head_first=True))
+
+        assert (alone.epochs, report.epochs) == (0, 1)
+        assert torch.allclose(network.head.weight, twin.head.weight, atol=1e-6)
+        assert torch.allclose(network.head.bias, twin.head.bias, atol=1e-6)
+
+    def test_a_run_that_was_killed_is_gone_on_with(self, network: Network, tmp_path: Path):
+        """The head is the same again, so the checkpoint is known by it."""
+        sides, twin = tiny_sides(tmp_path), copy.deepcopy(network)
+        again, options = copy.deepcopy(network), replace(_OF_THREE, head_first=True)
+        (tmp_path / "whole").mkdir()
+        elsewhere = replace(sides, folder=tmp_path / "whole")
+        whole = learn(twin, elsewhere, freeze="none", options=options)
+
+        def end(epoch: Epoch) -> None:
+            if epoch.number == 2:
+                raise KilledError
+
+        with pytest.raises(KilledError):
+            learn(network, sides, freeze="none", options=options, on_epoch=end)
+        resumed = learn(again, sides, freeze="none", options=options)
+
+        assert (resumed.resumed_after, whole.resumed_after) == (1, 0)
+        assert all(
+            torch.equal(one, other)
+            for one, other in zip(
+                again.state_dict().values(), twin.state_dict().values(), strict=True
+            )
+        )
+
+    @pytest.mark.parametrize(
+        "run",
+        [
+            {"freeze": "backbone"},
+            {"freeze": "gradual"},
+            {"from_scratch": True},
+            {"devices": 2},
+        ],
+    )
+    def test_is_refused_where_it_means_nothing(self, run: dict[str, Any]):
+        """By name, before an hour is spent."""
+        with pytest.raises(UsageError, match="head_first"):
+            RunConfig(**run, head_first=True)
+
+    def test_random_weights_have_no_statistics_to_keep(self):
+        """They come with the weights."""
+        with pytest.raises(UsageError, match="keep_statistics"):
+            RunConfig(from_scratch=True, keep_statistics=True)
 
 
 class TestLossOfTheHead:

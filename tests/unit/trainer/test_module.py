@@ -35,6 +35,26 @@ def sides(tmp_path: Path) -> Sides:
     return tiny_sides(tmp_path)
 
 
+class TestStatistics:
+    """`keep_statistics`: what batch normalisation goes by."""
+
+    @pytest.mark.parametrize("kept", [True, False])
+    def test_are_the_backbones_own_only_where_asked(
+        self, network: Network, sides: Sides, kept: bool
+    ):
+        """Its weights learn either way."""
+        before = {name: each.clone() for name, each in network.state_dict().items()}
+        fit(network, sides, options=replace(OPTIONS, keep_statistics=kept))
+        moved = {
+            name for name, each in network.state_dict().items() if not each.equal(before[name])
+        }
+
+        statistics = {name for name in before if name.endswith(("running_mean", "running_var"))}
+        assert statistics
+        assert moved & statistics == (set() if kept else statistics)
+        assert {name for name, _ in network.named_parameters()} <= moved
+
+
 class TestAverageOfWeights:
     """`ema`."""
 
