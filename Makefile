@@ -10,6 +10,9 @@ ARGS   ?=
 export DO_NOT_TRACK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
+# Tests start programs of ours by the hundred; without byte code each compiles all of them anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help setup demo test check tests-of-parts tests-of-training tests-of-service tests-of-monitor tests-of-dashboard fix types layers up migrate bench vendor lock
 .DEFAULT_GOAL := help
 
