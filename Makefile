@@ -13,7 +13,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 # Tests start programs of ours by the hundred; without byte code each compiles all of them anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test check tests-of-parts tests-of-training tests-of-service tests-of-monitor tests-of-dashboard fix types layers up migrate bench vendor lock
+.PHONY: help setup demo test check tests-of-the-story tests-of-parts tests-of-training tests-of-service tests-of-monitor tests-of-dashboard fix types layers up migrate bench vendor lock
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -38,12 +38,14 @@ demo: setup  ## The whole story on sample data, in minutes (ARGS="--exit --json"
 ##@ Every day
 check: setup  ## All that CI checks, fastest first
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
-	$(MAKE) --no-print-directory layers types
-	@$(call pytest,tests/end_to_end)
+	@$(MAKE) --no-print-directory -j2 --output-sync=target layers types tests-of-the-story
 	@$(MAKE) --no-print-directory -j3 --output-sync=target tests-of-monitor tests-of-training tests-of-parts tests-of-service tests-of-dashboard
 
-# The story wants both cores to itself. The others are shared out among runs of which most wait more
-# than they compute; the longest begin first.
+# The story has the machine nearly to itself, for people are told how long it takes. The others are
+# shared out among runs of which most wait more than they compute; the longest begin first.
+tests-of-the-story: setup
+	@$(call pytest,tests/end_to_end)
+
 tests-of-parts: setup
 	@$(call pytest,core tests/unit)
 

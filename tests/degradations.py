@@ -65,17 +65,19 @@ class Plan:
         donor: The class whose pictures stand for another species.
         first: The first day.
         per_day: Fresh pictures of each class a day.
+        days: How many days are lived through.
     """
 
     weak: str
     donor: str
     first: date
     per_day: int = 10
+    days: int = DAYS
 
 
 @dataclass(frozen=True)
 class Lived:
-    """What the thirty days showed.
+    """What the days showed.
 
     Attributes:
         before: Accuracy of the weak class up to the fault.
@@ -102,14 +104,14 @@ def live(
     Args:
         engine: The database.
         home: Where pictures and reports are written.
-        fresh: Picture files by label, `DAYS * plan.per_day` of each.
+        fresh: Picture files by label, `plan.days * plan.per_day` of each.
         plan: What happens.
         degrade: Name and function of the degradation.
     """
     options = MonitorOptions(per_class=plan.per_day, retrain=False)
     days: list[ClassDay] = []
     opened: list[tuple[int, str]] = []
-    for number in range(1, DAYS + 1):
+    for number in range(1, plan.days + 1):
         today = plan.first + timedelta(days=number - 1)
         _arrive(engine, home / f"day-{number:02}", _of_day(fresh, plan, number, degrade), today)
         night = FixedClock(day_bounds(today)[1] + timedelta(hours=2))

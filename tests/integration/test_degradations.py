@@ -1,4 +1,4 @@
-"""Thirty days of real pictures, five ways in which one class gets worse, one at a time."""
+"""Weeks of real pictures, five ways in which one class gets worse, one at a time."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tests.degradations import DAYS, Lived, Plan, degradations, live
+from tests.degradations import FAULT_DAY, Lived, Plan, degradations, live
 from tests.perceptron import perceptron_bundle
 from tests.pool import FIRST_DAY, admit
 from weakspot import sample_data
@@ -15,7 +15,8 @@ from weakspot import sample_data
 LEARNT, HELD_BACK = 400, 200
 WAYS = degradations(blur=3, light=0.12, kept=0.6)
 HARMLESS = "JPEG quality 5"  # to white silhouettes on black
-PLAN = Plan(weak="Elephant", donor="Cow", first=FIRST_DAY)
+# Fifteen days from the fault on, within which it is to be noticed.
+PLAN = Plan(weak="Elephant", donor="Cow", first=FIRST_DAY, days=FAULT_DAY + 14)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +48,9 @@ def lived(
     engine: Engine,
     tmp_path: Path,
 ) -> Lived:
-    """What thirty days showed of the degradation that the test is called with."""
+    """What the days showed of the degradation that the test is called with."""
     admit(engine, bundle, promoted_at=datetime(2026, 2, 20, tzinfo=UTC))
-    last = DAYS * PLAN.per_day
+    last = PLAN.days * PLAN.per_day
     fresh = {label: files[-last:] for label, files in pictures.items()}
     return live(engine, tmp_path, fresh, PLAN, (request.param, WAYS[request.param]))
 
