@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -160,32 +161,39 @@ def catch_up(  # noqa: PLR0913 - all that daily.run takes
         missed = missed_days(connection, clock.now(), options)
     if missed:
         _follow_corrections(engine, options, clock, holder, on_progress)
-    done: list[DayReport] = []
-    for day in missed:
-        try:
-            report = daily.run(
-                engine,
-                day,
-                options=options,
-                clock=clock,
-                holder=holder,
-                reports=reports,
-                on_progress=on_progress,
-                fresh_draw=day == missed[-1],
-            )
-        except StaleRunError as error:
-            logger.warning("%s is in other hands: %s", day, error)
-            report = DayReport(day, None, "held", str(error))
-        except StoreError:
-            raise
-        except WeakspotError as error:
-            # One day that cannot be examined, say for a lost bundle, must not hide the others.
-            logger.error("%s could not be examined: %s", day, error)  # noqa: TRY400
-            if on_failure is not None:
-                on_failure(day, error)
-            continue
-        done.append(report)
-    return done
+    examine = partial(
+        daily.run,
+        engine,
+        options=options,
+        clock=clock,
+        holder=holder,
+        reports=reports,
+        on_progress=on_progress,
+    )
+    found = [_attempt(examine, day, day == missed[-1], on_failure) for day in missed]
+    return [report for report in found if report is not None]
+
+
+def _attempt(
+    examine: Callable[..., DayReport],
+    day: date,
+    fresh_draw: bool,
+    on_failure: OnFailure | None,
+) -> DayReport | None:
+    """Examine one day; None where it cannot be, which must not hide the others."""
+    try:
+        return examine(day, fresh_draw=fresh_draw)
+    except StaleRunError as error:
+        logger.warning("%s is in other hands: %s", day, error)
+        return DayReport(day, None, "held", str(error))
+    except StoreError:
+        raise
+    except WeakspotError as error:
+        # A lost bundle, say.
+        logger.error("%s could not be examined: %s", day, error)  # noqa: TRY400
+        if on_failure is not None:
+            on_failure(day, error)
+        return None
 
 
 def _follow_corrections(

@@ -15,7 +15,7 @@ A class is in one of five states:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from core.store import class_state, flags
 
@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from core.store.flags import Flag
 
 Standing = Literal["healthy", "weak", "recovering", "no labels", "uncertain"]
+# The lower, the sooner somebody should look.
+WORST_FIRST: Final[dict[Standing, int]] = {
+    "weak": 0,
+    "recovering": 1,
+    "uncertain": 2,
+    "healthy": 3,
+    "no labels": 4,
+}
 
 # Evidence above this share of the threshold is too much to call a class healthy.
 SUSPICION = 0.1

@@ -30,18 +30,11 @@ if TYPE_CHECKING:
     from core.store.alerts import Alert
     from core.store.arrivals import Arrivals
     from core.store.class_days import ClassDay
-    from core.store.standing import ClassStanding, Standing
+    from core.store.standing import ClassStanding
 
 DAYS = 7
 
 _RECENT_ROWS = 500
-_ORDER: dict[Standing, int] = {
-    "weak": 0,
-    "recovering": 1,
-    "uncertain": 2,
-    "healthy": 3,
-    "no labels": 4,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +181,7 @@ def _share(rows: Iterable[ClassDay]) -> float | None:
 
 def _badness(each: ClassWeek) -> tuple[int, float, str]:
     accuracy = 1.0 if each.accuracy is None else each.accuracy
-    return _ORDER[each.stands.standing], accuracy, each.label
+    return standing.WORST_FIRST[each.stands.standing], accuracy, each.label
 
 
 def _numbers(

@@ -12,6 +12,8 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.screenshots import CHROMIUM, browser
+from tests.browser.visit import Visit
+from tests.showing import Board
 
 _INSTALL_S = 600
 
@@ -30,6 +32,14 @@ def chromium() -> Iterator[Browser]:
         _install()
     with browser() as running:
         yield running
+
+
+@pytest.fixture
+def visit(chromium: Browser, board: Board) -> Iterator[Visit]:
+    """A fresh browser window on the dashboard that the module's own `board` runs."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    yield Visit(context.new_page(), board.url)
+    context.close()
 
 
 def _install() -> None:

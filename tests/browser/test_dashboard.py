@@ -31,14 +31,6 @@ def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> It
         yield board
 
 
-@pytest.fixture
-def visit(chromium: Browser, board: Board) -> Iterator[Visit]:
-    """A fresh browser window on the story."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    yield Visit(context.new_page(), board.url)
-    context.close()
-
-
 @pytest.mark.parametrize("name", PAGES)
 class TestEveryPage:
     """Both pages."""

@@ -59,14 +59,6 @@ def board(
         yield board
 
 
-@pytest.fixture
-def visit(chromium: Browser, board: Board) -> Iterator[Visit]:
-    """A fresh browser window on it; nobody is signed in."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    yield Visit(context.new_page(), board.url)
-    context.close()
-
-
 @pytest.fixture(scope="module")
 def window(chromium: Browser, board: Board, owners_key: str) -> Iterator[Visit]:
     """A window in which somebody is signed in who may do everything, for tests to share."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 from sqlalchemy import Engine
 
 from core.store.database import transaction
@@ -34,14 +34,6 @@ def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> It
     )
     with showing(module_engine, home, now=night_after(2).now()) as board:
         yield board
-
-
-@pytest.fixture
-def visit(chromium: Browser, board: Board) -> Iterator[Visit]:
-    """A fresh browser window on it."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    yield Visit(context.new_page(), board.url)
-    context.close()
 
 
 class TestDriftPage:

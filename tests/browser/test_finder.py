@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from sqlalchemy import Engine
 
 from core.store import registry, validations
@@ -35,14 +35,6 @@ def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> It
         validations.finish(connection, exam, status="done", unreadable=0, now=now)
     with showing(module_engine, home, now=now) as board:
         yield board
-
-
-@pytest.fixture
-def visit(chromium: Browser, board: Board) -> Iterator[Visit]:
-    """A fresh browser window on it."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    yield Visit(context.new_page(), board.url)
-    context.close()
 
 
 def options(page: Page) -> list[str]:

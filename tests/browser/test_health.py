@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 from sqlalchemy import Engine
 
 from tests import story
@@ -24,14 +24,6 @@ def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> It
     story.tell(module_engine, home, labels=LABELS, days=2)
     with showing(module_engine, home, now=NOW) as board:
         yield board
-
-
-@pytest.fixture
-def visit(chromium: Browser, board: Board) -> Iterator[Visit]:
-    """A fresh browser window on it."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    yield Visit(context.new_page(), board.url)
-    context.close()
 
 
 class TestTable:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 from sqlalchemy import Engine
 
 from core.store import inbox
@@ -39,14 +39,6 @@ def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> It
     fill(module_engine, home, version, [HOSTILE, "Dog", "Cat"] * 4, seed=1)
     with showing(module_engine, home, now=SENT_AT + timedelta(hours=1)) as board:
         yield board
-
-
-@pytest.fixture
-def visit(chromium: Browser, board: Board) -> Iterator[Visit]:
-    """A fresh browser window on it."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    yield Visit(context.new_page(), board.url)
-    context.close()
 
 
 def _answered(engine: Engine) -> list[Item]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Request, Route, expect
+from playwright.sync_api import Request, Route, expect
 from sqlalchemy import Engine
 
 from core.store import alert_rules, alerts, audit, class_days, validations
@@ -60,14 +60,6 @@ def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def _right(label: str, number: int) -> int:
     return 1 if label == HOSTILE and number >= 4 else 10
-
-
-@pytest.fixture
-def visit(chromium: Browser, board: Board) -> Iterator[Visit]:
-    """A fresh browser window on it."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    yield Visit(context.new_page(), board.url)
-    context.close()
 
 
 class TestTheirPages:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 from sqlalchemy import Engine
 
 from core.store import jobs
@@ -34,14 +34,6 @@ def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> It
     searches.search(module_engine, HOSTILE, trials_n=2)
     with showing(module_engine, tmp_path_factory.mktemp("board"), now=at(20)) as board:
         yield board
-
-
-@pytest.fixture
-def visit(chromium: Browser, board: Board) -> Iterator[Visit]:
-    """A fresh browser window on it."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    yield Visit(context.new_page(), board.url)
-    context.close()
 
 
 def _pass(engine: Engine, job: jobs.Job, done: int) -> None:

@@ -17,19 +17,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from core.store.model_days import ModelDay
-    from core.store.standing import ClassStanding, Standing
+    from core.store.standing import ClassStanding
     from core.store.validations import Validation
 
 RECENT_DAYS = 7
 
 _DAY, _WEEK = timedelta(days=1), timedelta(days=7)
-_ORDER: dict[Standing, int] = {
-    "weak": 0,
-    "recovering": 1,
-    "uncertain": 2,
-    "healthy": 3,
-    "no labels": 4,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +101,12 @@ def _since(stands: ClassStanding, exam: Validation) -> date:
 
 def _badness(reading: ClassReading) -> tuple[int, float, float, str]:
     accuracy = reading.correct / reading.n if reading.n else 1.0
-    return (_ORDER[reading.standing], -reading.evidence_share, accuracy, reading.label)
+    return (
+        standing.WORST_FIRST[reading.standing],
+        -reading.evidence_share,
+        accuracy,
+        reading.label,
+    )
 
 
 def _answers(connection: Connection, exam: Validation, classes: list[ClassReading]) -> Answers:
