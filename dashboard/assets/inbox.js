@@ -55,11 +55,13 @@
 
   var line = {
     waiting: load(),
+    changes: 0,  // Answers that were put in, sent or taken back: what the server counts is as old as these.
     busy: false,
     away: "",
     timer: 0,
     add: function (deed) {
       line.waiting.push(deed);
+      line.changes += 1;
       save();
       line.work();
     },
@@ -69,6 +71,7 @@
       for (var place = line.waiting.length - 1; place >= from; place -= 1) {
         if (line.waiting[place].item === item) {
           line.waiting.splice(place, 1);
+          line.changes += 1;
           save();
           return true;
         }
@@ -103,6 +106,7 @@
   function done() {
     line.busy = false;
     line.waiting.shift();
+    line.changes += 1;
     save();
     if (room) { room.showAway(); }
   }
@@ -198,6 +202,7 @@
     var missing = AHEAD + (this.current ? 0 : 1) - this.queue.length;
     if (this.asking || missing <= 0 || !alive(this)) { return; }
     this.asking = true;
+    var changes = line.changes;
     // What was just answered may not have arrived there yet.
     var have = this.held().concat(line.waiting.map(function (deed) { return deed.item; }));
     post("next", { have: have.slice(0, 50), n: Math.min(missing, 5), class: this.label }).then(function (body) {
@@ -208,15 +213,22 @@
       body.items.forEach(function (each) {
         if (known.indexOf(each.id) < 0) { self.queue.push(fetched(each)); }
       });
-      var unsent = line.waiting.filter(function (deed) { return deed.what === "label" || deed.what === "unusable"; });
-      self.showProgress(body.progress);
-      self.count(unsent.length);
+      self.countAnew(body.progress, changes);
       if (!self.current) { self.next(); }
     }, function (error) {
       self.asking = false;
       if (!alive(self)) { return; }
       if (!self.current) { self.showEmpty(isAway(error) ? "The server does not answer; this page tries again." : error.message); }
     });
+  };
+
+  // Whether an answer that was on its way meanwhile is in the server's count, nobody can tell; what
+  // is shown counts it, and the server's word on that answer settles it.
+  Room.prototype.countAnew = function (progress, changes) {
+    if (this.progress && (line.waiting.length || line.changes !== changes)) { return; }
+    var unsent = line.waiting.filter(function (deed) { return deed.what === "label" || deed.what === "unusable"; });
+    this.showProgress(progress);
+    this.count(unsent.length);
   };
 
   function fetched(each) {

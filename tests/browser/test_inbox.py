@@ -1,12 +1,12 @@
 """The label inbox in a real browser: keys, type-ahead, undo, a phone, and a server that is away."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 from sqlalchemy import Engine
 
 from core.store import inbox
@@ -48,11 +48,16 @@ def _answered(engine: Engine) -> list[Item]:
 
 def _wait_for(page: Page, engine: Engine, n: int) -> list[Item]:
     """Wait until so many answers are in the database, and return them, the latest first."""
+    _wait_until(page, lambda: len(_answered(engine)) == n)
+    return _answered(engine)
+
+
+def _wait_until(page: Page, holds: Callable[[], bool]) -> None:
     for _ in range(400):
-        if len(found := _answered(engine)) == n:
-            return found
+        if holds():
+            return
         page.wait_for_timeout(50)
-    raise AssertionError(f"{len(found)} answers instead of {n}")
+    raise AssertionError("it did not come to hold within 20 seconds")
 
 
 class TestInbox:
@@ -121,6 +126,29 @@ class TestInbox:
 
         assert min(took_ms) < 100  # The goal; a busy machine takes longer now and then.
         expect(page.locator(".inbox-note")).to_be_empty(timeout=20_000)
+
+    def test_counts_an_answer_once_however_late_the_next_pictures_come(self, visit: Visit):
+        """They bring the server's count along, which may be older than the answer."""
+        page = visit.open("/inbox")
+        counted = page.locator("#inbox-progress span")
+        expect(counted).to_contain_text(" today")
+        page.wait_for_timeout(500)  # Until the next ones have been fetched.
+        today = int(counted.inner_text().partition(" ")[0])
+        answers: list[Route] = []
+        pictures: list[tuple[Route, APIResponse]] = []
+        page.route("**/inbox/api/label", lambda route: answers.append(route))  # noqa: PLW0108 -- Playwright hangs its own name on it
+        page.route("**/inbox/api/next", lambda route: pictures.append((route, route.fetch())))
+
+        page.keyboard.press("1")
+        _wait_until(page, lambda: bool(answers and pictures))
+        with page.expect_response("**/inbox/api/lately"):  # Asked for when the answer has arrived.
+            answers[0].continue_()
+        expect(counted).to_contain_text(f"{today + 1} of 20 today")
+        with page.expect_response("**/inbox/api/next"):
+            pictures[0][0].fulfill(response=pictures[0][1])
+        page.wait_for_timeout(200)
+
+        expect(counted).to_contain_text(f"{today + 1} of 20 today")
 
     def test_corrects_what_was_said_and_goes_on(self, visit: Visit, module_engine: Engine):
         """A slip of the thumb is no fate."""
