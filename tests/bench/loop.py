@@ -73,7 +73,7 @@ class Found:
         after: And of the last.
         worst: The other class that lost most on its kept pictures.
         lost: By how much.
-        statuses: How the jobs ended, in order.
+        jobs: How they ended, in order, and where on the path from the champion.
         seconds: What it took.
     """
 
@@ -84,7 +84,7 @@ class Found:
     after: float
     worst: str
     lost: float
-    statuses: list[str]
+    jobs: list[str]
     seconds: float
 
 
@@ -133,7 +133,8 @@ class _Case:
         self._engine, self._home, self._pictures = engine, home, pictures
         self._weak, self._way = weak, way
         self._folder = home / f"case-{weak}"
-        self._options = RetrainOptions(gate_margin=margin)
+        # Nothing here serves, so that no variants are needed.
+        self._options = RetrainOptions(gate_margin=margin, variants="")
         self._at = FixedClock(BASE.at)
 
     def run(self) -> Found:
@@ -162,7 +163,7 @@ class _Case:
         lost = {label: before[label] - after[label] for label in before if label != self._weak}
         worst = max(lost, key=lambda label: lost[label])
         with transaction(self._engine) as connection:
-            statuses = [str(job.status) for job in reversed(jobs.latest(connection))]
+            ended = [_told(job) for job in reversed(jobs.latest(connection))]
         return Found(
             self._way,
             flagged,
@@ -171,7 +172,7 @@ class _Case:
             after[self._weak],
             worst,
             lost[worst],
-            statuses,
+            ended,
             round(time.monotonic() - begun, 1),
         )
 
@@ -234,6 +235,11 @@ class _Case:
         return found
 
 
+def _told(job: jobs.Job) -> str:
+    alpha = (job.result or {}).get("alpha")
+    return str(job.status) if alpha is None else f"{job.status} at {alpha:g}"
+
+
 def _write(page: Path, found: Mapping[str, Found]) -> None:
     lines = [
         "| class | from day 4 on | flagged, days | promoted, days | right before | right after | "
@@ -244,7 +250,7 @@ def _write(page: Path, found: Mapping[str, Found]) -> None:
         lines.append(
             f"| {label} | {each.way} | {each.flagged or 'never'} | {each.promoted or 'never'} | "
             f"{100 * each.before:.0f} % | {100 * each.after:.0f} % | "
-            f"{each.worst}, {100 * each.lost:.1f} points | {', '.join(each.statuses) or 'none'} |"
+            f"{each.worst}, {100 * each.lost:.1f} points | {', '.join(each.jobs) or 'none'} |"
         )
     write_table(page, "loop", lines)
 

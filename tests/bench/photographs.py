@@ -45,7 +45,7 @@ class Base:
 def pictures_of(folder: Path, needed: int, seed: int) -> dict[str, list[Path]]:
     """Return so many files of each class, in an order that the seed alone decides."""
     by_label: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(folder.resolve().rglob("*")):
         if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"}:
             by_label.setdefault(path.parent.name, []).append(path)
     rng = np.random.default_rng(seed)
@@ -69,7 +69,7 @@ def train(
     catalog.import_images(engine, str(listing), added_at=base.at)
     return pipeline.train(
         engine,
-        pipeline.RunConfig(backbone=backbone, freeze="backbone"),
+        pipeline.RunConfig(backbone=backbone, freeze="backbone", variants=""),
         bundles=home / "bundles",
         runs=home / "runs",
         clock=FixedClock(base.at),

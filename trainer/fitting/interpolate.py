@@ -3,7 +3,8 @@
 A fine-tune repairs the weak class and costs others a little; a point between the two sets of
 weights keeps most of the first and saves most of the second (WiSE-FT, Wortsman et al. 2022,
 Robust Fine-Tuning of Zero-Shot Models). Batch-norm statistics do not interpolate: they are those
-of the fine-tuned network. The choice is made on the validation split; the gate looks once.
+of the fine-tuned network. The choice is made on the validation split; the gate looks once
+(docs/adr/0035).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor
 from core.errors import TrainingError
 
 ALPHAS = (0.25, 0.5, 0.75, 1.0)
+_MIDDLE = 0.5  # What Wortsman et al. advise where nothing else is known.
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,14 @@ class Point:
     Attributes:
         alpha: 0 is the champion, 1 the fine-tuned network.
         gain: Mean change of the flagged classes' recall.
+        gain_error: Its standard error.
         worst: Largest drop of any other class's recall, as a change: 0 or below.
         overall: Change of the accuracy.
     """
 
     alpha: float
     gain: float
+    gain_error: float
     worst: float
     overall: float
 
@@ -74,23 +78,26 @@ def measure(
         flagged: Numbers of the weak classes; without any, the gain is that over all images.
     """
     change = (challenger == labels).astype(np.int64) - (champion == labels)
-    by_class = {int(number): float(change[labels == number].mean()) for number in np.unique(labels)}
-    gains = [by_class[number] for number in flagged if number in by_class]
-    others = [drop for number, drop in by_class.items() if number not in flagged]
-    overall = float(change.mean())
+    by_class = {int(number): change[labels == number] for number in np.unique(labels)}
+    aimed = [by_class[number] for number in flagged if number in by_class] or [change]
+    others = [float(each.mean()) for number, each in by_class.items() if number not in flagged]
     return Point(
         alpha=alpha,
-        gain=float(np.mean(gains)) if gains else overall,
+        gain=float(np.mean([each.mean() for each in aimed])),
+        gain_error=float(np.sqrt(sum(each.var() / len(each) for each in aimed)) / len(aimed)),
         worst=min([0.0, *others]),
-        overall=overall,
+        overall=float(change.mean()),
     )
 
 
 def choose(path: Sequence[Point], *, margin: float, overall_margin: float) -> Point:
-    """Choose the point with the largest gain that harms nobody by more than the margins.
+    """Choose the middle of the path, or what is shown to gain more, if it harms nobody.
 
-    Where every point harms, the one that harms least is put to the gate: it decides. Of equals
-    the one nearest to the champion is taken.
+    Of the points that harm nobody by more than the margins, those count whose gain is within one
+    standard error of the largest (Breiman et al. 1984, Classification and Regression Trees, 3.4.3):
+    the validation split has a few images of a fault that is days old, and one of them decides
+    little. Of these the one nearest to the middle is taken, and of two the one nearer to the
+    champion. Where every point harms, the one that harms least is put to the gate: it decides.
 
     Raises:
         TrainingError: The path is empty.
@@ -100,6 +107,8 @@ def choose(path: Sequence[Point], *, margin: float, overall_margin: float) -> Po
     harmless = [
         point for point in path if point.worst >= -margin and point.overall >= -overall_margin
     ]
-    if harmless:
-        return max(harmless, key=lambda point: (point.gain, -point.alpha))
-    return max(path, key=lambda point: (point.worst, -point.alpha))
+    if not harmless:
+        return max(path, key=lambda point: (point.worst, -point.alpha))
+    best = max(harmless, key=lambda point: (point.gain, -point.alpha))
+    enough = [point for point in harmless if point.gain >= best.gain - best.gain_error]
+    return min(enough, key=lambda point: (abs(point.alpha - _MIDDLE), point.alpha))

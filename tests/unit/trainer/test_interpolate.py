@@ -1,4 +1,6 @@
-"""Between the champion and its fine-tuned self, the point that repairs most and harms none."""
+"""Between the champion and its fine-tuned self, a point that repairs and harms none."""
+
+import math
 
 import numpy as np
 import pytest
@@ -8,8 +10,10 @@ from core.errors import TrainingError
 from trainer.fitting.interpolate import Point, between, choose, measure
 
 
-def _point(alpha: float, gain: float, worst: float, overall: float = 0.0) -> Point:
-    return Point(alpha, gain, worst, overall)
+def _point(
+    alpha: float, gain: float, worst: float = 0.0, overall: float = 0.0, error: float = 0.0
+) -> Point:
+    return Point(alpha, gain, error, worst, overall)
 
 
 class TestBetween:
@@ -45,7 +49,22 @@ class TestMeasure:
 
         point = measure(0.5, champion=champion, challenger=challenger, labels=labels, flagged=[0])
 
-        assert point == Point(0.5, gain=0.5, worst=-0.25, overall=0.0)
+        # One image of two is gained: a variance of 1/4, of which the mean has half.
+        error = math.sqrt(0.125)
+        assert point == Point(0.5, gain=0.5, gain_error=error, worst=-0.25, overall=0.0)
+
+    def test_the_error_of_two_classes_is_that_of_their_mean(self):
+        """Each class counts alike, however many images it has."""
+        labels = np.array([0, 0, 1, 1, 1, 1])
+        champion = np.array([1, 1, 0, 0, 0, 0])
+        challenger = np.array([0, 1, 1, 0, 0, 0])
+
+        point = measure(
+            0.5, champion=champion, challenger=challenger, labels=labels, flagged=[0, 1]
+        )
+
+        assert point.gain == pytest.approx((1 / 2 + 1 / 4) / 2)
+        assert point.gain_error == pytest.approx(((1 / 4) / 2 + (3 / 16) / 4) ** 0.5 / 2)
 
     def test_without_flagged_classes_counts_the_whole(self):
         """A retraining by hand may aim at no class."""
@@ -67,11 +86,29 @@ class TestChoose:
 
         assert choose(path, margin=0.05, overall_margin=0.01).alpha == 0.75
 
-    def test_is_the_nearest_to_the_champion_among_equals(self):
-        """Every change that gains nothing is a risk."""
-        path = [_point(0.5, 0.9, 0), _point(1, 0.9, 0)]
+    def test_is_the_middle_among_equals(self):
+        """Less repairs less of what validation images do not show; more risks more."""
+        path = [_point(0.25, 0.9), _point(0.5, 0.9), _point(0.75, 0.9), _point(1, 0.9)]
 
         assert choose(path, margin=0.05, overall_margin=0.01).alpha == 0.5
+
+    def test_is_the_middle_where_more_is_not_shown_to_gain_more(self):
+        """One image of fifty is within the standard error of four of fifty."""
+        path = [_point(0.25, 0.02), _point(0.5, 0.06), _point(0.75, 0.08, error=0.038)]
+
+        assert choose(path, margin=0.05, overall_margin=0.01).alpha == 0.5
+
+    def test_is_beyond_the_middle_where_that_is_shown_to_gain_more(self):
+        """A fault that takes the whole way to repair."""
+        path = [_point(0.5, 0.4), _point(0.75, 0.8), _point(1, 0.9, error=0.05)]
+
+        assert choose(path, margin=0.05, overall_margin=0.01).alpha == 1
+
+    def test_is_the_nearer_to_the_champion_of_two_that_lie_as_far_from_the_middle(self):
+        """Every change that gains nothing is a risk."""
+        path = [_point(0.25, 0.9), _point(0.5, 0.9, worst=-0.1), _point(0.75, 0.9)]
+
+        assert choose(path, margin=0.05, overall_margin=0.01).alpha == 0.25
 
     def test_is_the_least_harmful_where_all_harm(self):
         """The gate decides, and says why."""
