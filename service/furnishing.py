@@ -177,7 +177,7 @@ def furnish(
     if shadow:
         predictor.on_answered = shadow.offer
     keeper = _keeper(settings, engine, clock, home)
-    if keeper:
+    if keeper and settings.keep_share:
         predictor.on_sent = keeper.offer
     bodies = BodyBudget(settings.max_inflight_bytes)
     metrics.watch("weakspot_bodies_bytes", "Bytes of requests held in memory.", bodies.__len__)
@@ -241,7 +241,8 @@ def _shadow(
 def _keeper(
     settings: ServiceSettings, engine: Engine, clock: Clock, home: Path | None
 ) -> Keeper | None:
-    if home is None or not settings.keep_share:
+    # Where none are kept any more, those of before still go when it is time.
+    if home is None or not (settings.keep_share or (home / "archive").is_dir()):
         return None
     bounds = Bounds(settings.keep_share, settings.keep_bytes, settings.retention_days)
     return Keeper(engine, Archive(home / "archive"), bounds=bounds, clock=clock)

@@ -200,6 +200,27 @@ _FORGET = sa.text("""
 """)
 
 
+# A picture of the pool may itself lie in the archive, which names files ab/cd/abcd...: that is not
+# one too many.
+_SUPERSEDED = sa.text("""
+    SELECT i.sha256
+      FROM inbox i
+      JOIN images p ON p.sha256 = i.sha256
+     WHERE i.state = 'gone'
+       AND i.stream <> 'suspect'
+       AND (i.held_until IS NULL OR i.held_until < :now)
+       AND p.uri NOT LIKE '%/' || substr(i.sha256, 1, 2) || '/' || substr(i.sha256, 3, 2)
+                               || '/' || i.sha256
+     ORDER BY i.id
+     LIMIT :limit
+""")
+
+_DROP = sa.text("""
+    DELETE FROM inbox
+     WHERE state = 'gone' AND stream <> 'suspect' AND sha256 = ANY(:digests)
+""")
+
+
 def add(connection: Connection, arrival: Arrival, *, now: datetime) -> bool:
     """Put a picture into the inbox; say whether it is new there and in the pool."""
     return connection.execute(_ADD, asdict(arrival) | {"now": now}).rowcount > 0
@@ -265,6 +286,25 @@ def let_go(connection: Connection, digests: Sequence[str]) -> None:
         col(InboxRow.sha256).in_(digests),
     )
     connection.execute(sa.update(InboxRow).where(waiting).values(state="gone"))
+
+
+def superseded(connection: Connection, *, now: datetime, limit: int = 500) -> Sequence[str]:
+    """Return pictures of the archive that nobody needs: the pool has them from somewhere else.
+
+    Whoever calls this deletes the files, and then tells `drop`, in another transaction: what was
+    deleted and not told of, because a program stopped between, is returned again.
+
+    Args:
+        connection: Where the inbox is.
+        now: The present moment; what somebody looks at right now stays.
+        limit: So many at most at one time.
+    """
+    return list(connection.execute(_SUPERSEDED, {"now": now, "limit": limit}).scalars())
+
+
+def drop(connection: Connection, digests: Sequence[str]) -> None:
+    """Forget pictures that `superseded` has named, once their files are deleted."""
+    connection.execute(_DROP, {"digests": list(digests)})
 
 
 def forget(

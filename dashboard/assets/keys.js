@@ -50,4 +50,33 @@
   }
   document.addEventListener("pointerover", tellLocally);
   document.addEventListener("focusin", tellLocally);
+
+  // Points of charts that name a time of day (dashboard/parts/moment.py) get a line of their own.
+  var ofHours = new Intl.DateTimeFormat(undefined, {
+    day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
+  });
+
+  function ownTime(begin_s, lasts_s) {
+    var from = new Date(1000 * begin_s), to = new Date(1000 * (begin_s + lasts_s));
+    if (!from.getTimezoneOffset() && !to.getTimezoneOffset()) { return null; }  // It says so already.
+    return lasts_s ? ofHours.formatRange(from, to) : ofHours.format(from);
+  }
+
+  function tellChartLocally(event) {
+    var chart = event.target.closest && event.target.closest(".js-plotly-plot");
+    (chart && window.Plotly && chart.data || []).forEach(function (trace, number) {
+      var when = trace.meta;
+      if (!when || !when.begins_s || when.told) { return; }
+      var texts = trace.hovertext.map(function (text, i) {
+        var own = ownTime(when.begins_s[i], when.lasts_s);
+        return own ? text.replace("<br>", "<br>" + own + "<br>") : text;
+      });
+      var done = Object.assign({told: true}, when);
+      window.Plotly.restyle(chart, {hovertext: [texts], meta: [done]}, [number]);
+    });
+  }
+  // Also while the pointer rests on a chart that is drawn anew. Plotly shows its text only later,
+  // at the mouse event that follows.
+  document.addEventListener("pointerover", tellChartLocally, true);
+  document.addEventListener("pointermove", tellChartLocally, true);
 })();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from dash import html
@@ -10,6 +11,7 @@ from core.shown.phrases import Moment
 from dashboard.parts.wording import moment_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date, datetime
 
 
@@ -32,3 +34,16 @@ def shown(at: datetime, *, today: date) -> Any:
 def named(at: datetime, *, today: date) -> Moment:
     """Return a moment as it stands in a sentence."""
     return Moment(at, moment_text(at, today=today))
+
+
+def hovered(begins: Sequence[datetime], lasting: timedelta = timedelta()) -> dict[str, Any]:
+    """Return what makes the points of a chart tell the reader's own time, too.
+
+    The browser writes it as the second line of each point's `hovertext`; the first says the UTC.
+
+    Args:
+        begins: When each point begins, in the order of `hovertext`; aware.
+        lasting: For how long; nothing for moments.
+    """
+    seconds = [round(at.timestamp()) for at in begins]
+    return {"meta": {"begins_s": seconds, "lasts_s": round(lasting.total_seconds())}}

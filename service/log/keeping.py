@@ -26,6 +26,8 @@ from core.store.database import transaction
 from core.store.inbox import Arrival, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Engine
 
     from core.clock import Clock
@@ -49,7 +51,7 @@ class Bounds:
     """What is kept.
 
     Attributes:
-        share: Of the predictions, in (0, 1].
+        share: Of the predictions, in [0, 1]; with 0 nothing more comes in.
         most_bytes: What pictures that nobody has labelled may take on the disk.
         days: After so many days they are deleted.
     """
@@ -132,27 +134,45 @@ class Keeper:
         return kept
 
     def tidy(self) -> int:
-        """Delete what is too old or too much, and return how many pictures those were.
+        """Delete what is too old, too much, or imported, and return how many pictures those were.
 
         Raises:
             StoreError: Postgres is away.
+            OSError: A file cannot be deleted.
         """
-        now, deleted = self._clock.now(), 0
-        while not self._stopping.is_set():
-            with transaction(self._engine) as connection:
-                gone = inbox.forget(
-                    connection,
-                    before=now - timedelta(days=self._bounds.days),
-                    most_bytes=self._bounds.most_bytes,
-                    now=now,
-                    limit=_PIECE,
-                )
-            for sha256 in gone:
-                self._archive.path(sha256).unlink(missing_ok=True)
-            deleted += len(gone)
-            if len(gone) < _PIECE:
-                break
+        deleted = 0
+        for delete_piece in (self._delete_old, self._delete_superseded):
+            while not self._stopping.is_set():
+                gone = delete_piece()
+                deleted += gone
+                if gone < _PIECE:
+                    break
         return deleted
+
+    def _delete_old(self) -> int:
+        now = self._clock.now()
+        with transaction(self._engine) as connection:
+            gone = inbox.forget(
+                connection,
+                before=now - timedelta(days=self._bounds.days),
+                most_bytes=self._bounds.most_bytes,
+                now=now,
+                limit=_PIECE,
+            )
+        self._unlink(gone)
+        return len(gone)
+
+    def _delete_superseded(self) -> int:
+        with transaction(self._engine) as connection:
+            gone = inbox.superseded(connection, now=self._clock.now(), limit=_PIECE)
+        self._unlink(gone)
+        with transaction(self._engine) as connection:
+            inbox.drop(connection, gone)
+        return len(gone)
+
+    def _unlink(self, digests: Sequence[str]) -> None:
+        for sha256 in digests:
+            self._archive.path(sha256).unlink(missing_ok=True)
 
     def _work(self) -> None:
         next_tidy = 0.0

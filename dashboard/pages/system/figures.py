@@ -5,12 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from dashboard.parts.days import Range
 from dashboard.parts.drawing import BLUE, ORANGE, Figure, day_axis, layout
+from dashboard.parts.moment import hovered
 from dashboard.parts.wording import day_text
 
 if TYPE_CHECKING:
+    from core.shown.system import System
     from core.store.rollups import HourTraffic
-    from dashboard.pages.system.facts import System
+
+_HOUR = timedelta(hours=1)
 
 
 def traffic(facts: System) -> Figure:
@@ -23,6 +27,7 @@ def traffic(facts: System) -> Figure:
         "marker": {"color": BLUE, "line": {"width": 0}},
         "hovertext": [f"{_hour(each, facts)}<br>{each.n:,} predictions" for each in facts.hours],
         "hoverinfo": "text",
+        **hovered([each.hour for each in facts.hours], _HOUR),
     }
     return _framed(facts, [trace], {"rangemode": "tozero", "nticks": 5, "tickformat": ",d"})
 
@@ -40,25 +45,26 @@ def latency(facts: System) -> Figure:
             f"{_hour(each, facts)}<br>{each.latency_ms:.1f} ms on average" for each in facts.hours
         ],
         "hoverinfo": "text",
+        **hovered([each.hour for each in facts.hours], _HOUR),
     }
     return _framed(facts, [trace], {"rangemode": "tozero", "nticks": 5, "ticksuffix": " ms"})
 
 
 def _middles(facts: System) -> list[str]:
-    half = timedelta(minutes=30)
-    return [(each.hour + half).replace(tzinfo=None).isoformat() for each in facts.hours]
+    return [(each.hour + _HOUR / 2).replace(tzinfo=None).isoformat() for each in facts.hours]
 
 
 def _hour(each: HourTraffic, facts: System) -> str:
-    until = each.hour + timedelta(hours=1)
+    until = each.hour + _HOUR
     when = day_text(each.hour.date(), today=facts.now.date())
     return f"{when}, {each.hour:%H:%M} to {until:%H:%M} UTC"
 
 
 def _framed(facts: System, traces: list[dict[str, Any]], y: dict[str, Any]) -> Figure:
     drawn = layout(220)
-    days = facts.range.days
-    drawn["xaxis"] |= day_axis(facts.range) | {
+    span = Range(facts.first_day, facts.now.date())
+    days = span.days
+    drawn["xaxis"] |= day_axis(span) | {
         "range": [
             f"{days[0] - timedelta(days=1)} 18:00",
             (days[-1] + timedelta(days=1)).isoformat(),

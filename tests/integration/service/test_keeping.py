@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, text
 
+from core import catalog
 from core.clock import FixedClock
 from core.images.archive import Archive
 from core.store import inbox, inbox_queue, predictions
@@ -99,6 +100,69 @@ class TestKeeper:
         with transaction(engine) as connection:
             assert inbox.progress(connection, by="anna", since=SENT_AT).waiting == {}
             assert predictions.count(connection, Filter()) == 6
+
+    def test_deletes_what_an_import_has_brought_into_the_pool(self, engine: Engine, tmp_path: Path):
+        """A copy that nobody is asked about; what is on a screen right now waits."""
+        items = fill(engine, tmp_path, register(engine, tmp_path / "bundles"), ["Cat"] * 4)
+        archive = Archive(tmp_path / "archive")
+        held, imported, own, waiting = (_digest(engine, item) for item in items)
+        _import(
+            engine, {held: tmp_path / "a", imported: tmp_path / "b", own: archive.root}, archive
+        )
+        with transaction(engine) as connection:
+            holding = text("UPDATE inbox SET held_until = :until WHERE sha256 = :held")
+            connection.execute(holding, {"until": NOW + timedelta(minutes=1), "held": held})
+        bounds = Bounds(share=1.0, most_bytes=10**9, days=30)
+        counts = [
+            Keeper(engine, archive, bounds=bounds, clock=FixedClock(NOW + each)).tidy()
+            for each in (timedelta(), timedelta(), timedelta(minutes=2))
+        ]
+
+        assert counts == [1, 0, 1]
+        kept = {path.name for path in archive.root.rglob("*") if path.is_file()}
+        assert kept == {own, waiting}
+
+    def test_deletes_what_is_old_where_none_are_kept_any_more(self, engine: Engine, tmp_path: Path):
+        """To set the share to 0 again is no reason to keep what there is for ever."""
+        fill(engine, tmp_path, register(engine, tmp_path / "bundles"), ["Cat"])
+        archive = Archive(tmp_path / "archive")
+        with serving(engine, tmp_path, clock=FixedClock(NOW), keep_share=0, retention_days=1):
+            until = time.monotonic() + 10
+            while _files(archive) and time.monotonic() < until:
+                time.sleep(0.05)
+
+        assert _files(archive) == 0
+
+    def test_finds_again_what_a_stop_has_left(self, engine: Engine, tmp_path: Path):
+        """The file had gone, and nobody had been told."""
+        (item,) = fill(engine, tmp_path, register(engine, tmp_path / "bundles"), ["Cat"])
+        archive, digest = Archive(tmp_path / "archive"), _digest(engine, item)
+        _import(engine, {digest: tmp_path / "a"}, archive)
+        archive.path(digest).unlink()
+        bounds = Bounds(share=1.0, most_bytes=10**9, days=30)
+        keeper = Keeper(engine, archive, bounds=bounds, clock=FixedClock(NOW))
+
+        assert [keeper.tidy(), keeper.tidy()] == [1, 0]
+
+
+def _digest(engine: Engine, item: int) -> str:
+    with transaction(engine) as connection:
+        return inbox.get(connection, item).sha256
+
+
+def _import(engine: Engine, places: dict[str, Path], archive: Archive) -> None:
+    """Take pictures of the archive into the pool by a list: copies in a folder, or themselves."""
+    lines = ["path,label"]
+    for digest, folder in places.items():
+        path = archive.path(digest)
+        if folder != archive.root:
+            folder.mkdir()
+            path = folder / "copy.png"
+            path.write_bytes(archive.get(digest))
+        lines.append(f"{path},Cat")
+    listed = archive.root.parent / "list.csv"
+    listed.write_text("\n".join(lines))
+    assert catalog.import_images(engine, str(listed), added_at=NOW).added == len(places)
 
 
 def _files(archive: Archive) -> int:
