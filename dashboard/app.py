@@ -30,6 +30,7 @@ from dashboard.door.keyring import Keyring, require_some_key
 from dashboard.door.rules import Rules, rules_for
 from dashboard.door.secret import kept_secret
 from dashboard.door.sessions import Signer
+from dashboard.index import IndexedDash
 from dashboard.page import Drawn, House, Look, Page
 from dashboard.pages.alerts import page as alerts
 from dashboard.pages.drift import page as drift
@@ -54,26 +55,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _ASSETS = Path(__file__).parent / "assets"
-# The scheme is set before anything is drawn, so that a dark page does not begin with a flash.
-_INDEX = """<!DOCTYPE html>
-<html lang="en">
-    <head>
-        {%metas%}
-        <title>{%title%}</title>
-        <link rel="icon" type="image/svg+xml" href="/assets/favicon.svg">
-        <script src="/assets/scheme.js"></script>
-        {%css%}
-    </head>
-    <body>
-        {%app_entry%}
-        <noscript>The dashboard needs JavaScript.</noscript>
-        <footer>
-            {%config%}
-            {%scripts%}
-            {%renderer%}
-        </footer>
-    </body>
-</html>"""
 _THEME: Any = {
     "primaryColor": "blue",
     "fontFamily": "var(--font)",
@@ -106,11 +87,10 @@ def create_app(house: House, rules: Rules | None = None) -> dash.Dash:
         UsageError: Callers need keys, and the secret of their sessions cannot be kept.
     """
     rules = rules or Rules()
-    app = dash.Dash(
-        "weakspot",
+    app = IndexedDash(
+        _PAGES,
         assets_folder=str(_ASSETS),
         assets_ignore=r"scheme\.js",  # The page loads it earlier than the others.
-        index_string=_INDEX,
         title="Weakspot",
         update_title="",
         use_pages=False,

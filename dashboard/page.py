@@ -101,6 +101,9 @@ class Page:
         connect: Registers callbacks of its own, if it needs any.
         routes: Returns its addresses that are no pages, if it has any; every one of them asks
             dashboard.door.caller.current() for the scope it needs.
+        charts: Whether it always has charts: what draws them then comes with the page, and not
+            once the first of them is there (dashboard.index).
+        grid: Likewise for a table of `dashboard.parts.grid`.
     """
 
     takes: Callable[[str], bool]
@@ -110,3 +113,5 @@ class Page:
     actions: Mapping[str, Action] = field(default_factory=dict[str, Action])
     connect: Callable[[dash.Dash, House], None] | None = None
     routes: Callable[[House], Blueprint] | None = None
+    charts: bool = False
+    grid: bool = False

@@ -5,7 +5,7 @@ predicted class in `class_drift_checks`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -114,6 +114,24 @@ class DriftCheck:
     reference: str = PROFILE
     profile_effect: float | None = None
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DriftVerdict:
+    """What became of one column of one day: a `DriftCheck` without how it was found.
+
+    A year of them is read at every look at the drift page.
+    """
+
+    day: date
+    version: str
+    column: str
+    n: int
+    reference_n: int
+    adjusted_p: float | None
+    effect: float | None
+    effect_floor: float
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +260,17 @@ def matrix(connection: Connection, first: date, last: date) -> list[DriftCheck]:
         col(DriftCheckRow.day), col(DriftCheckRow.version), col(DriftCheckRow.column)
     )
     return [DriftCheck(**row) for row in connection.execute(statement).mappings()]
+
+
+def verdicts(connection: Connection, first: date, last: date) -> list[DriftVerdict]:
+    """Return the verdicts over all predictions from `first` to `last`, by day and column."""
+    row = DriftCheckRow
+    statement = (
+        sa.select(*[getattr(row, each.name) for each in fields(DriftVerdict)])
+        .where(col(row.day).between(first, last))
+        .order_by(col(row.day), col(row.version), col(row.column))
+    )
+    return [DriftVerdict(*each) for each in connection.execute(statement)]
 
 
 def page(

@@ -27,6 +27,7 @@
       return window.dash_clientside.no_update;
     },
     setCurrent: function (path) {
+      setTimeout(runEarly, 0);  // The page has been asked for by then.
       document.querySelectorAll(".nav-link").forEach(function (link) {
         var isCurrent = link.getAttribute("href") === path;
         if (isCurrent) { link.setAttribute("aria-current", "page"); }
@@ -35,6 +36,23 @@
       return "";
     },
   };
+
+  // What has come early (dashboard/index.py) is run while the server draws the first page. Dash and
+  // its parts ask for what is not there yet, and find what is or what comes under the same names.
+  function runEarly() {
+    document.querySelectorAll("link[rel=preload][as=script]").forEach(function (link) {
+      var script = document.createElement("script");
+      script.src = link.getAttribute("href");
+      if (link.id === "charts-library" && !window.Plotly) {
+        window.Plotly = new Promise(function (resolve, reject) {
+          script.onload = resolve;
+          script.onerror = function (event) { delete window.Plotly; reject(event); };
+        });
+      }
+      link.remove();
+      document.body.append(script);
+    });
+  }
 
   function ours(path) {
     var isOurs = typeof path === "string" && path.indexOf("/class/") === 0;

@@ -244,15 +244,17 @@
       var fits = !wanted.state || STATES[node.data.state] === wanted.state;
       return fits && (!wanted.find || node.data.label.toLowerCase().indexOf(wanted.find) >= 0);
     });
-    api.addEventListener("sortChanged", function () {
-      if (api.reading) { return; }
+    // The grid tells of a change later than it is made: what `read` has set must not be written,
+    // as the address may be another by then.
+    api.addEventListener("sortChanged", function (event) {
+      if (api.reading || event.source === "api") { return; }
       var chosen = api.getColumnState().filter(function (each) { return each.sort; })
         .sort(function (a, b) { return a.sortIndex - b.sortIndex; })
         .map(function (each) { return each.colId + "." + each.sort; });
       write({ sort: chosen.join(",") }, true);
     });
-    api.addEventListener("filterChanged", function () {
-      if (api.reading) { return; }
+    api.addEventListener("filterChanged", function (event) {
+      if (api.reading || event.source === "api") { return; }
       var model = api.getFilterModel();
       write({ filter: Object.keys(model).length ? JSON.stringify(model) : "" }, true);
       mark();

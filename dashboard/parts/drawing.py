@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import html
 import math
+import unicodedata
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from dashboard.parts.wording import count, day_text, percent, power_text, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from core.store.class_days import ClassDay
     from dashboard.parts.days import Range
@@ -29,6 +30,9 @@ PALE_BLUE = "rgba(61, 127, 196, 0.18)"
 LEAST_EVIDENCE = 0.05
 
 _LABEL_LENGTH = 14
+# What is narrower and wider than other characters, in any font.
+_NARROW, _WIDE = " .,:;'|!()[]/ijlftrI-", "mwMW@%"
+_TICK_PX = 12
 
 
 def escaped(text: str) -> str:
@@ -92,6 +96,41 @@ def layout(height: int) -> dict[str, Any]:
         "xaxis": dict(axis),
         "yaxis": dict(axis),
     }
+
+
+def row_axis(names: Sequence[str]) -> dict[str, Any]:
+    """Return an axis of named rows, the first on top; `names_px` is its margin.
+
+    Args:
+        names: Of the rows, as the axis shows them (`tick`).
+    """
+    return {
+        "range": [len(names) - 0.5, -0.5],
+        "tickvals": list(range(len(names))),
+        "ticktext": list(names),
+        "ticklen": 4,
+        "showgrid": False,
+        "automargin": True,
+        # A row's name always lies within the chart: Plotly would measure each of them to know.
+        "ticklabeloverflow": "allow",
+    }
+
+
+def names_px(names: Sequence[str]) -> int:
+    """Return about how wide a margin the names of rows need, in pixels, in a wide font of 12.
+
+    Where it is too narrow Plotly widens it, and draws the whole chart a second time to do so.
+    """
+    widest = max((sum(map(_width_px, html.unescape(each))) for each in names), default=0.0)
+    return round(widest) + _TICK_PX
+
+
+def _width_px(character: str) -> float:
+    if character in _WIDE or unicodedata.east_asian_width(character) in "WF":
+        return 12.0
+    if character in _NARROW:
+        return 4.6
+    return 8.4 if character.isupper() else 7.6
 
 
 def day_axis(span: Range) -> dict[str, Any]:

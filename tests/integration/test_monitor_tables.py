@@ -233,3 +233,7 @@ class TestDriftChecks:
 
             assert drift.matrix(connection, day(1), day(2)) == [again]
             assert drift.of_day(connection, day(1)) == [again]
+            (verdict,) = drift.verdicts(connection, day(1), day(2))
+            assert drift.verdicts(connection, day(2), day(3)) == []
+        for name in ("day", "version", "column", "n", "effect_floor", "verdict"):
+            assert getattr(verdict, name) == getattr(again, name)

@@ -12,7 +12,7 @@ from dashboard.parts.days import Range
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from core.store.drift import DriftCheck
+    from core.store.drift import DriftCheck, DriftVerdict
     from core.store.drift_pictures import Histograms, Points
     from dashboard.pages.drift.view import DriftView
 
@@ -83,14 +83,14 @@ class Drift:
         now: The present moment.
         range: The days of the matrix.
         view: What is looked at.
-        matrix: Every check over all predictions in the range.
+        matrix: The verdict of every check over all predictions in the range.
         chosen: The day looked at; None where nothing was checked.
     """
 
     now: datetime
     range: Range
     view: DriftView
-    matrix: list[DriftCheck]
+    matrix: list[DriftVerdict]
     chosen: Day | None
 
     @property
@@ -120,7 +120,7 @@ def gather(connection: Connection, view: DriftView, *, days: int, now: datetime)
     """Return what the drift page is drawn from."""
     last = max(now.date() - timedelta(days=1), drift.last_day(connection) or date.min)
     span = Range(last - timedelta(days=days - 1), last)
-    matrix = drift.matrix(connection, span.first, span.last)
+    matrix = drift.verdicts(connection, span.first, span.last)
     # The matrix begins where there is something to see.
     seen = min([*(each.day for each in matrix), last - timedelta(days=_FEWEST_DAYS - 1)])
     span = Range(max(seen, span.first), last)

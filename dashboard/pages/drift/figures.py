@@ -15,12 +15,14 @@ from dashboard.parts.drawing import (
     day_axis,
     escaped,
     layout,
+    names_px,
+    row_axis,
     tick,
 )
 from dashboard.parts.wording import count, day_text, percent, shortened
 
 if TYPE_CHECKING:
-    from core.store.drift import DriftCheck
+    from core.store.drift import DriftVerdict
     from core.store.drift_pictures import Histogram, Histograms, Points
     from dashboard.pages.drift.facts import Drift
 
@@ -34,18 +36,22 @@ _LONGEST_HOVER = 40
 
 
 def matrix(facts: Drift) -> Figure:
-    """Return the verdict on every column and day; a triangle marks drift, hatching too little."""
+    """Return the verdict on every column and day; a triangle marks drift, hatching too little.
+
+    assets/drift.js finds the address of a cell by its day and by the name of its row.
+    """
     days = [day.isoformat() for day in facts.range.days]
+    # A year has four thousand cells: what they share is written once.
+    named = [day_text(day, today=facts.now.date()) for day in facts.range.days]
     place = {day: i for i, day in enumerate(facts.range.days)}
     rows = _rows(facts)
+    row_of = {name: i for i, name in enumerate(rows)}
     z: list[list[float | None]] = [[None] * len(days) for _ in rows]
     hover: list[list[str]] = [[""] * len(days) for _ in rows]
-    where: list[list[str]] = [[""] * len(days) for _ in rows]
     signs: dict[str, list[tuple[str, int]]] = {"drift": [], "not enough data": []}
     for each in _one_a_day(facts):
-        column, row = place[each.day], rows.index(each.column)
-        hover[row][column] = _told(each, facts)
-        where[row][column] = facts.view.address(day=each.day, check=each.column, version=None)
+        column, row = place[each.day], row_of[each.column]
+        hover[row][column] = _told(each, named[column])
         if each.verdict != "not enough data":
             z[row][column] = _shade(each)
         if each.verdict in signs:
@@ -64,7 +70,6 @@ def matrix(facts: Drift) -> Figure:
         "ygap": 2,
         "colorscale": _COLOURS,
         "showscale": False,
-        "customdata": where,
     }
     symbols = [
         _signs(signs["drift"], "triangle-up", "#5c2a00", 8),
@@ -72,18 +77,11 @@ def matrix(facts: Drift) -> Figure:
         *_frame(facts, rows),
     ]
     drawn = layout(_ROW_PX * len(rows) + 44)
-    drawn["margin"] = {"l": 8, "r": 22, "t": 8, "b": 34}
+    drawn["margin"] = {"l": names_px(rows), "r": 22, "t": 8, "b": 34}
     drawn["xaxis"] |= day_axis(facts.range) | {"showgrid": False}
     for names in ("tickvals", "ticktext"):  # The names of the rows leave less room than elsewhere.
         drawn["xaxis"][names] = drawn["xaxis"][names][::2]
-    drawn["yaxis"] |= {
-        "range": [len(rows) - 0.5, -0.5],
-        "tickvals": list(range(len(rows))),
-        "ticktext": rows,
-        "showgrid": False,
-        "automargin": True,
-        "ticklen": 4,
-    }
+    drawn["yaxis"] |= row_axis(rows)
     return {"data": [heat, *symbols], "layout": drawn}
 
 
@@ -92,9 +90,9 @@ def _rows(facts: Drift) -> list[str]:
     return [name for name in ORDER if name in seen] + sorted(seen.difference(ORDER))
 
 
-def _one_a_day(facts: Drift) -> list[DriftCheck]:
+def _one_a_day(facts: Drift) -> list[DriftVerdict]:
     """Return one check for each cell: of two versions on a day, the one that answered more."""
-    cells: dict[tuple[Any, str], DriftCheck] = {}
+    cells: dict[tuple[Any, str], DriftVerdict] = {}
     for each in facts.matrix:
         other = cells.get((each.day, each.column))
         if other is None or other.n <= each.n:
@@ -102,7 +100,7 @@ def _one_a_day(facts: Drift) -> list[DriftCheck]:
     return list(cells.values())
 
 
-def _shade(check: DriftCheck) -> float:
+def _shade(check: DriftVerdict) -> float:
     """Return 0 to 0.49 up to the floor, 0.5 to 1 for drift up to three times the floor."""
     # An area under the curve of a half says that nothing moved.
     base = 0.5 if check.column == "embedding" else 0.0
@@ -112,8 +110,8 @@ def _shade(check: DriftCheck) -> float:
     return 0.49 * min(max(share, 0.0), 1.0)
 
 
-def _told(check: DriftCheck, facts: Drift) -> str:
-    head = f"<b>{escaped(check.column)}</b>, {day_text(check.day, today=facts.now.date())}"
+def _told(check: DriftVerdict, day: str) -> str:
+    head = f"<b>{escaped(check.column)}</b>, {day}"
     lines = [f"{head}, {escaped(check.version)}", check.verdict]
     if check.effect is not None and check.adjusted_p is not None:
         lines.append(f"effect {check.effect:.3f}, floor {check.effect_floor:g}")
@@ -208,17 +206,11 @@ def mix(found: Histograms) -> Figure:
             ("reference", before, found.mix[0], GREY, "/"),
         )
     ]
+    names = [tick(found.labels[place]) for place in order]
     drawn = layout(48 + 38 * len(order))
-    drawn["margin"] |= {"l": 8, "r": 52, "t": 4}
+    drawn["margin"] |= {"l": names_px(names), "r": 52, "t": 4}
     drawn["xaxis"] |= {"tickformat": ".0%", "rangemode": "tozero", "nticks": 6}
-    drawn["yaxis"] |= {
-        "range": [len(order) - 0.5, -0.5],
-        "tickvals": list(range(len(order))),
-        "ticktext": [tick(found.labels[place]) for place in order],
-        "ticklen": 4,
-        "showgrid": False,
-        "automargin": True,
-    }
+    drawn["yaxis"] |= row_axis(names)
     drawn |= {"barmode": "group", "bargap": 0.25, "bargroupgap": 0.1}
     return {"data": traces, "layout": drawn}
 

@@ -38,7 +38,7 @@ def add(routes: Blueprint, house: House) -> None:
 
         serve(routes, house.engine, address, sheet)
 
-    of_page(MATRIX_CSV, lambda _, found: _checks("drift.csv", found.matrix))
+    of_page(MATRIX_CSV, _of_range)
     of_page(CHECKS_CSV, lambda _, found: _of_day(_chosen(found), found))
     of_page(CLASSES_CSV, lambda connection, found: _of_classes(connection, _chosen(found)))
     of_page(MIX_CSV, lambda _, found: _mix(_chosen(found)))
@@ -58,6 +58,11 @@ def _chosen(found: Drift) -> Day:
 def _of_day(day: Day, found: Drift) -> Sheet:
     """Return the checks of the day: over all predictions, or within the class looked at."""
     return _checks("checks.csv", day.of_class if found.view.label is not None else day.checks)
+
+
+def _of_range(connection: Connection, found: Drift) -> Sheet:
+    """Return every check over all predictions in the range."""
+    return _checks("drift.csv", drift.matrix(connection, *found.range.ends))
 
 
 def _of_classes(connection: Connection, day: Day) -> Sheet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dash import ClientsideFunction, Input, Output, html
+from dash import ClientsideFunction, Input, Output, State, html
 
 from dashboard.page import Drawn, Page
 from dashboard.pages.drift import facts as drift_facts
@@ -59,6 +59,7 @@ def _connect(app: dash.Dash, _house: House) -> None:
         ClientsideFunction("drift", "open"),
         Output("address", "href", allow_duplicate=True),
         Input("drift-matrix", "clickData"),
+        State("drift-matrix", "figure"),
         prevent_initial_call=True,
     )
     app.clientside_callback(
@@ -76,4 +77,5 @@ PAGE = Page(
     path=view.PATH,
     connect=_connect,
     routes=routes.blueprint,
+    charts=True,
 )

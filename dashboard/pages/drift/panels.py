@@ -319,7 +319,7 @@ def _picker(facts: Drift, day: Day) -> Component:
     labels = sorted({*day.labels, here} if here else day.labels)
     return picker(
         "drift-class",
-        [(each, facts.view.address(day=day.day, label=each)) for each in labels],
+        list(zip(labels, facts.view.addresses_of(labels, day=day.day), strict=True)),
         shown=None if here is None else facts.view.address(day=day.day, label=here),
         words="Class that is looked at",
         nothing="No such class",

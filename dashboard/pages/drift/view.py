@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from dashboard.address import parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PATH = "/drift"
 REPORTS = "/drift/reports"
@@ -55,6 +58,11 @@ class DriftView:
             if value is not None:
                 said.append(f"{name}={quote(value, safe='')}")
         return PATH + ("?" + "&".join(said) if said else "")
+
+    def addresses_of(self, labels: Sequence[str], **changed: Any) -> list[str]:
+        """Return the address of each of many classes, with what else is to differ."""
+        begun = self.address(**changed, label="")
+        return [begun + quote(label, safe="") for label in labels]
 
 
 def file_address(path: str, view: DriftView, **changed: Any) -> str:

@@ -21,6 +21,8 @@ from dashboard.parts.drawing import (
     escaped,
     layout,
     log_axis,
+    names_px,
+    row_axis,
     tick,
 )
 from dashboard.parts.wording import day_text, evidence_text, percent
@@ -223,17 +225,11 @@ def confusion(facts: OneClass) -> Figure:
         }
         for each in series
     ]
+    names = [tick(label) for label in labels]
     drawn = layout(48 + len(labels) * (12 + 15 * len(traces)))
-    drawn["margin"] |= {"l": 8, "r": 44, "t": 4}
+    drawn["margin"] |= {"l": names_px(names), "r": 44, "t": 4}
     drawn["xaxis"] |= {"tickformat": ".0%", "rangemode": "tozero", "nticks": 6}
-    drawn["yaxis"] |= {
-        "range": [len(labels) - 0.5, -0.5],
-        "tickvals": list(range(len(labels))),
-        "ticktext": [tick(label) for label in labels],
-        "ticklen": 4,
-        "showgrid": False,
-        "automargin": True,
-    }
+    drawn["yaxis"] |= row_axis(names)
     drawn |= {"barmode": "group", "bargap": 0.25, "bargroupgap": 0.1}
     return {"data": traces, "layout": drawn}
 

@@ -15,6 +15,8 @@ from dashboard.parts.drawing import (
     day_axis,
     escaped,
     layout,
+    names_px,
+    row_axis,
     tick,
 )
 from dashboard.parts.saying import plain
@@ -118,17 +120,11 @@ def _matrix_layout(
     rows, lanes = _ROW_PX * len(classes), _LANE_PX * len(_LANE_NAMES)
     inner = rows + lanes + 12
     drawn = layout(inner + _TOP_PX + _BOTTOM_PX)
-    drawn["margin"] = {"l": 8, "r": 22, "t": _TOP_PX, "b": _BOTTOM_PX}
+    names = [tick(reading.label) for reading in classes]
+    left = names_px([*names, *_LANE_NAMES])
+    drawn["margin"] = {"l": left, "r": 22, "t": _TOP_PX, "b": _BOTTOM_PX}
     drawn["xaxis"] |= day_axis(facts.range) | {"showgrid": False, "anchor": "y2"}
-    drawn["yaxis"] |= {
-        "domain": [1 - rows / inner, 1],
-        "range": [len(classes) - 0.5, -0.5],
-        "tickvals": list(range(len(classes))),
-        "ticktext": [tick(reading.label) for reading in classes],
-        "showgrid": False,
-        "automargin": True,
-        "ticklen": 4,
-    }
+    drawn["yaxis"] |= row_axis(names) | {"domain": [1 - rows / inner, 1]}
     drawn["yaxis2"] = drawn["yaxis"] | {
         "domain": [0, lanes / inner],
         "range": [-0.5, len(_LANE_NAMES) - 0.5],

@@ -253,4 +253,4 @@ def _draw(look: Look) -> Drawn:
     return Drawn(label, draw(found, days=look.days, named=look.named, caller=look.caller))
 
 
-PAGE = Page(takes=lambda path: label_of(path) is not None, draw=_draw, actions=ACTIONS)
+PAGE = Page(takes=lambda path: label_of(path) is not None, draw=_draw, actions=ACTIONS, charts=True)

@@ -180,4 +180,6 @@ PAGE = Page(
     path=OVERVIEW,
     connect=_connect,
     routes=blueprint,
+    charts=True,
+    grid=True,
 )

@@ -6,7 +6,16 @@ import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dashboard.pages.training.words import state_word, value_text
-from dashboard.parts.drawing import BLUE, GREY, ORANGE, Figure, escaped, layout
+from dashboard.parts.drawing import (
+    BLUE,
+    GREY,
+    ORANGE,
+    Figure,
+    escaped,
+    layout,
+    names_px,
+    row_axis,
+)
 from dashboard.parts.wording import percent, shortened
 
 if TYPE_CHECKING:
@@ -156,17 +165,11 @@ def hover(trial: TrialLine) -> str:
 def importance(search: Search) -> Figure:
     """Return how much each option mattered, as bars, what mattered most on top."""
     shares = sorted(search.importance.items(), key=lambda item: (-item[1], item[0]))
+    names = [escaped(shortened(name, _LONGEST_NAME)) for name, _ in shares]
     figure = layout(40 + 30 * len(shares))
-    figure["margin"] |= {"l": 8, "r": 44, "t": 4}
+    figure["margin"] |= {"l": names_px(names), "r": 44, "t": 4}
     figure["xaxis"] |= {"tickformat": ".0%", "range": [0, 1], "nticks": 5}
-    figure["yaxis"] |= {
-        "range": [len(shares) - 0.5, -0.5],
-        "tickvals": list(range(len(shares))),
-        "ticktext": [escaped(shortened(name, _LONGEST_NAME)) for name, _ in shares],
-        "ticklen": 4,
-        "showgrid": False,
-        "automargin": True,
-    }
+    figure["yaxis"] |= row_axis(names)
     bars = {
         "type": "bar",
         "orientation": "h",

@@ -100,7 +100,10 @@ class TestDriftPage:
         """Whatever a class is called; the mix of labels adds up to the day's predictions."""
         classes = list(csv.DictReader(io.StringIO(client.get("/drift/classes.csv").text)))
         mix = list(csv.DictReader(io.StringIO(client.get("/drift/labels.csv").text)))
+        checks = list(csv.DictReader(io.StringIO(client.get("/drift/drift.csv").text)))
 
+        assert {each["day"] for each in checks} == {"2026-03-01", "2026-03-02"}
+        assert all(each["method"] and each["level"] for each in checks)
         assert {each["class"] for each in classes} == {each["class"] for each in mix} == {*LABELS}
         assert sum(int(each["predictions"]) for each in mix) == 150
         assert sum(float(each["reference_share"]) for each in mix) == pytest.approx(1)

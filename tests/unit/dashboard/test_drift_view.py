@@ -22,6 +22,16 @@ class TestDriftView:
         assert drift_view(f"?{query}", days=7) == view
         assert not set(':\\<>"') & set(query)
 
+    def test_leads_to_each_of_many_classes_as_to_one(self):
+        """Twenty-five hundred addresses are written at every look."""
+        view = DriftView(7, None, "v1", "sharpness", "Dog")
+
+        found = view.addresses_of(["Cow", HOSTILE], day=date(2026, 3, 11))
+
+        assert found == [
+            view.address(day=date(2026, 3, 11), label=label) for label in ("Cow", HOSTILE)
+        ]
+
     @pytest.mark.parametrize(
         "search", [None, "", "?day=", "?day=2026-02-30", "?day=²026-03-11", "?day=20260311&check="]
     )

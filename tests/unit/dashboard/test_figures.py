@@ -10,7 +10,7 @@ import pytest
 from core.stats.proportions import confidence_sequence
 from core.store.registry import Move
 from dashboard.pages.health import figures
-from dashboard.parts.drawing import BLUE, ORANGE, log_axis
+from dashboard.parts.drawing import BLUE, ORANGE, log_axis, names_px, tick
 from tests.board import (
     HOSTILE,
     class_day,
@@ -66,6 +66,25 @@ class TestEveryChart:
         text = json.dumps(chart(facts))
 
         assert not any(tag in text for tag in ("<img", "<a href", "<i>v1", "v<b>1"))
+
+
+class TestNames:
+    """The margin that the names of rows need."""
+
+    @pytest.mark.parametrize(
+        ("name", "px"),
+        [("class_00000", 74.0), ("Wild Cat", 50.1), ("WWWWMMMM", 88.9), ("猫" * 8, 96)],
+    )
+    def test_have_room_in_a_wide_font_and_little_more(self, name: str, px: float):
+        """Too little, and the chart is drawn twice; too much is taken from the chart.
+
+        The widths are those of DejaVu Sans at 12 pixels.
+        """
+        assert px + 4 <= names_px(["i", name]) <= 1.25 * px + 16
+
+    def test_count_a_character_as_it_is_shown(self):
+        """An escaped one takes five letters to write."""
+        assert names_px([tick("&&&&")]) == names_px(["nnnn"])
 
 
 class TestAccuracy:
