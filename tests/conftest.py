@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -16,6 +17,9 @@ from sqlalchemy import Engine, make_url
 
 from core.store import database, embedded
 from weakspot import sample_data
+
+if TYPE_CHECKING:
+    from tests.story import Fortnight
 
 
 @pytest.fixture(scope="session")
@@ -88,6 +92,40 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine = database.create_engine(database_url)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def told_database(
+    postgres_url: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
+    """The name of the database of that fortnight, and its home; told once, for it takes long."""
+    from tests import story  # Few runs need it, and it brings half of the programs along.
+
+    name, home = "weakspot_told", tmp_path_factory.mktemp("told")
+    _administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    engine = database.create_engine(_sibling(postgres_url, name))
+    story.tell(engine, home)
+    engine.dispose()
+    return name, home
+
+
+@pytest.fixture(scope="module")
+def fortnight(
+    postgres_url: str, told_database: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Fortnight]:
+    """The fortnight as if just told, of one module alone."""
+    from tests.story import Fortnight
+
+    name, told = told_database
+    home = tmp_path_factory.mktemp("fortnight")
+    shutil.copytree(told, home, dirs_exist_ok=True)
+    with _copied(postgres_url, name) as url:
+        for table in ("images", "versions"):
+            moved = f"UPDATE {table} SET uri = replace(uri, '{told}/', '{home}/')"  # noqa: S608
+            _administer(url, moved)
+        engine = database.create_engine(url)
+        yield Fortnight(engine, home)
+        engine.dispose()
 
 
 @contextmanager

@@ -2,6 +2,12 @@
 
 with showing(engine, tmp_path, now=night_after(11).now()) as board:
     httpx.get(board.url)
+
+It takes seconds to start, in which its rows can be written:
+
+with starting(engine, tmp_path, now=night_after(11).now()) as ready:
+    story.tell(engine, tmp_path)
+    httpx.get(ready().url)
 """
 
 from __future__ import annotations
@@ -11,7 +17,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,9 +51,21 @@ def showing(
         now: What time it is for it; the machine's time when None.
         knobs: `refresh_s="1"`: settings that differ from the defaults.
     """
+    with starting(engine, home, now=now, **knobs) as ready:
+        yield ready()
+
+
+@contextmanager
+def starting(
+    engine: Engine, home: Path, *, now: datetime | None = None, **knobs: str
+) -> Iterator[Callable[[], Board]]:
+    """Start the dashboard as `showing` does; gives what waits until it answers.
+
+    What it looks for when it starts must be there: the keys, where it requires any.
+    """
     process, log = start(engine, home, now=now, **knobs)
     try:
-        yield Board(_address(process, log), process, log)
+        yield lambda: Board(_address(process, log), process, log)
     finally:
         process.terminate()
         process.wait(20)

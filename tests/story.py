@@ -9,6 +9,7 @@ promote_repair(engine, tmp_path)           # and on from there
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,6 +37,14 @@ _SLIPS = 0.06  # share of pictures that look like another class on any day
 _PER_LABEL = 10
 _DIMMED = 0.25
 _OPTIONS = MonitorOptions(per_class=_PER_LABEL, adaptive=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Fortnight:
+    """The story up to the open flag, as the fixture `fortnight` gives it: its rows and its home."""
+
+    engine: Engine
+    home: Path
 
 
 def tell(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, BrowserContext
 
 from tests.browser.screenshots import CHROMIUM, browser
 from tests.browser.visit import Visit
@@ -25,7 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="module")
+# Not of the session: as long as Playwright runs, it holds the thread's event loop, and tests that
+# follow these in one process want one of their own.
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     """The browser; installed where it is missing and may be, else the test is skipped."""
     if not CHROMIUM.exists():
@@ -34,12 +36,24 @@ def chromium() -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture
-def visit(chromium: Browser, board: Board) -> Iterator[Visit]:
-    """A fresh browser window on the dashboard that the module's own `board` runs."""
+@pytest.fixture(scope="module")
+def profile(chromium: Browser) -> Iterator[BrowserContext]:
+    """What the windows of a module share: the files that need not be fetched and compiled twice."""
     context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    yield Visit(context.new_page(), board.url)
+    yield context
     context.close()
+
+
+@pytest.fixture
+def visit(profile: BrowserContext, board: Board) -> Iterator[Visit]:
+    """A fresh browser window on the dashboard that the module's own `board` runs."""
+    page = profile.new_page()
+    yield Visit(page, board.url)
+    # The next one is somebody else: nobody has signed in, chosen a scheme, or left an answer.
+    forgotten = {"origin": board.url, "storageTypes": "cookies,local_storage,indexeddb"}
+    profile.new_cdp_session(page).send("Storage.clearDataForOrigin", forgotten)
+    for each in profile.pages:
+        each.close()
 
 
 def _install() -> None:

@@ -22,12 +22,10 @@ PAGES = {"overview": "/", "class": f"/class/{story.WEAK}"}
 
 
 @pytest.fixture(scope="module")
-def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+def board(fortnight: story.Fortnight) -> Iterator[Board]:
     """A dashboard of a fortnight at whose end one class is weak."""
-    home = tmp_path_factory.mktemp("board")
-    story.tell(module_engine, home)
-    story.refuse_retraining(module_engine)
-    with showing(module_engine, home, now=NOW) as board:
+    story.refuse_retraining(fortnight.engine)
+    with showing(fortnight.engine, fortnight.home, now=NOW) as board:
         yield board
 
 
@@ -35,22 +33,12 @@ def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> It
 class TestEveryPage:
     """Both pages."""
 
-    def test_is_drawn_without_a_complaint(self, visit: Visit, name: str):
-        """An error in the console is a chart that somebody does not see."""
-        visit.open(PAGES[name])
-
-        assert visit.complaints == []
-
-    def test_asks_nobody_but_its_own_server(self, visit: Visit, name: str):
-        """No request leaves the machine: no font, no icon, no map, no count of visitors."""
-        visit.open(PAGES[name])
-
-        assert visit.outside == []
-
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     @pytest.mark.parametrize("width", [1440, 768, 390])
-    def test_fits_into_the_window(self, visit: Visit, name: str, width: int, scheme):
-        """Nothing scrolls sideways, and the text has the scheme's colours."""
+    def test_is_drawn_without_a_complaint_and_fits_into_the_window(
+        self, visit: Visit, name: str, width: int, scheme
+    ):
+        """Nothing scrolls sideways, the text has the scheme's colours, nobody else is asked."""
         visit.page.emulate_media(color_scheme=scheme)
         visit.page.set_viewport_size({"width": width, "height": 844})
         page = visit.open(PAGES[name])
@@ -58,6 +46,7 @@ class TestEveryPage:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 384) == (scheme == "dark")
+        assert (visit.complaints, visit.outside) == ([], [])
 
 
 class TestOverview:

@@ -28,7 +28,7 @@ MORE = [
     "/models?version=v1",
     "/training?job=1",
 ]
-# Texts with a time of day in them that are neither a moment nor part of a chart.
+# Texts with a time of day that are no moment, on the page and of what charts tell when pointed at.
 _BARE = """() => {
     const found = [], texts = document.createTreeWalker(
         document.getElementById('shell'), NodeFilter.SHOW_TEXT);
@@ -37,25 +37,28 @@ _BARE = """() => {
         const told = text.parentElement.closest('time, svg, script, .model-card');
         if (/\\d\\d:\\d\\d/.test(text.data) && !told) { found.push(text.data); }
     }
+    for (const chart of document.querySelectorAll('.js-plotly-plot')) {
+        for (const trace of chart.data.filter(each => !(each.meta && each.meta.begins_s))) {
+            const pointed = [trace.hovertext || trace.text || []].flat(3);
+            found.push(...pointed.filter(text => /\\d\\d:\\d\\d/.test(text)));
+        }
+    }
     return found;
 }"""
 
 
 @pytest.fixture(scope="module")
-def owners_key(module_engine: Engine) -> str:
+def owners_key(fortnight: story.Fortnight) -> str:
     """A key that opens everything."""
-    return _key(module_engine, "owner", "admin")
+    return _key(fortnight.engine, "owner", "admin")
 
 
 @pytest.fixture(scope="module")
-def board(
-    module_engine: Engine, owners_key: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Board]:
+def board(fortnight: story.Fortnight, owners_key: str) -> Iterator[Board]:
     """A dashboard with keys, of a fortnight at whose end one class is weak."""
-    home = tmp_path_factory.mktemp("board")
-    story.tell(module_engine, home)
-    story.refuse_retraining(module_engine)
-    with showing(module_engine, home, now=NOW, require_keys="true", refresh_s="1") as board:
+    story.refuse_retraining(fortnight.engine)
+    knobs = {"require_keys": "true", "refresh_s": "1"}
+    with showing(fortnight.engine, fortnight.home, now=NOW, **knobs) as board:
         yield board
 
 
@@ -87,11 +90,11 @@ class TestSignIn:
     """Somebody with a key, and somebody whose key is taken back."""
 
     def test_leads_back_to_what_was_asked_for_and_ends_with_the_key(
-        self, visit: Visit, module_engine: Engine
+        self, visit: Visit, fortnight: story.Fortnight
     ):
         """A pasted link; a wrong key first; then the key is revoked while the page is open."""
         page = visit.page
-        key = _key(module_engine, "ann", "read", "label")
+        key = _key(fortnight.engine, "ann", "read", "label")
 
         page.goto(f"{visit.base}/class/{story.WEAK}?days=7")
         expect(page).to_have_title("Sign in · Weakspot")
@@ -108,7 +111,7 @@ class TestSignIn:
         expect(page.locator("#ended")).to_be_hidden()
         assert (visit.complaints, visit.outside) == ([], [])
 
-        with transaction(module_engine) as connection:
+        with transaction(fortnight.engine) as connection:
             keys.revoke(connection, "ann", by="test", now=NOW)
 
         expect(page.locator("#ended")).to_be_visible(timeout=20_000)
@@ -118,10 +121,10 @@ class TestSignIn:
         expect(page).to_have_url(re.compile(r"/sign-in\?next=%2Fclass%2FElephant%3Fdays%3D7$"))
 
     def test_works_without_scripts_and_ends_by_a_button(
-        self, chromium: Browser, visit: Visit, module_engine: Engine
+        self, chromium: Browser, visit: Visit, fortnight: story.Fortnight
     ):
         """The form is plain HTML; signing out leads back to it."""
-        page, key = visit.page, _key(module_engine, "bob", "read")
+        page, key = visit.page, _key(fortnight.engine, "bob", "read")
         bare = chromium.new_context(java_script_enabled=False)
         plain = bare.new_page()
 
@@ -228,23 +231,35 @@ class TestFrame:
         expect(time).to_have_text(re.compile(r"\d\d:\d\d UTC$"))
         expect(time).to_have_attribute("title", re.compile(r"GMT\+9"))
 
-    @pytest.mark.parametrize("path", [*PATHS, *MORE])
+    @pytest.mark.parametrize("path", MORE)
     def test_writes_no_moment_that_it_cannot_tell_so(self, window: Visit, path: str):
-        """In sentences, tables and lists alike; charts tell theirs in UTC."""
-        page = window.open(path)
-
-        assert page.evaluate(_BARE) == []
-        assert page.locator("#shell time[data-utc]").count() >= 1
+        """In sentences, tables and lists alike, and when a chart is pointed at."""
+        assert_told_locally(window.open(path))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", PATHS)
+@pytest.fixture(scope="class", params=PATHS)
+def opened(request: pytest.FixtureRequest, window: Visit) -> Page:
+    """Each page in turn, opened once for all that is asked of it."""
+    return window.open(request.param)
+
+
 class TestEveryPage:
-    """Pages for people who see little, or work by the keyboard."""
+    """Moments; and pages for people who see little, or work by the keyboard."""
 
-    def test_has_nothing_serious_that_axe_finds(self, window: Visit, path: str, scheme):
+    def test_writes_no_moment_that_it_cannot_tell_so(self, opened: Page):
+        """As above."""
+        assert_told_locally(opened)
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_has_nothing_serious_that_axe_finds(self, opened: Page, scheme):
         """Contrast, names, roles, order; everything that an owner may press is on the page."""
-        window.page.emulate_media(color_scheme=scheme)
-        page = window.open(path)
+        opened.emulate_media(color_scheme=scheme)
+        expect(opened.locator("html")).to_have_attribute("data-mantine-color-scheme", scheme)
 
-        assert_accessible(page)
+        assert_accessible(opened)
+
+
+def assert_told_locally(page: Page) -> None:
+    """Fail where a page tells a time of day in UTC alone."""
+    assert page.evaluate(_BARE) == []
+    assert page.locator("#shell time[data-utc]").count() >= 1

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Engine
 
 from core.store.database import transaction
@@ -13,7 +13,7 @@ from tests import two_days
 from tests.board import HOSTILE
 from tests.browser.visit import Visit
 from tests.pool import day, night_after
-from tests.showing import Board, showing
+from tests.showing import Board, starting
 
 LABELS = ["Cat", "Cow", HOSTILE]
 
@@ -22,18 +22,18 @@ LABELS = ["Cat", "Cow", HOSTILE]
 def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     """A dashboard over two days, the second darker, and a report with a script."""
     home = tmp_path_factory.mktemp("board")
-    two_days.tell(module_engine, home, LABELS)
-    with transaction(module_engine) as connection:
-        connection.execute(sa.text("UPDATE drift_checks SET report = day || '/v1.html'"))
-    report = home / "reports" / f"{day(2)}" / "v1.html"
-    report.parent.mkdir(parents=True)
-    report.write_text(
-        "<p id=p>no script</p><script>let origin = 'known'; try { document.cookie } "
-        "catch { origin = 'none' } p.textContent = 'origin: ' + origin</script>",
-        encoding="utf-8",
-    )
-    with showing(module_engine, home, now=night_after(2).now()) as board:
-        yield board
+    with starting(module_engine, home, now=night_after(2).now()) as ready:
+        two_days.tell(module_engine, home, LABELS)
+        with transaction(module_engine) as connection:
+            connection.execute(sa.text("UPDATE drift_checks SET report = day || '/v1.html'"))
+        report = home / "reports" / f"{day(2)}" / "v1.html"
+        report.parent.mkdir(parents=True)
+        report.write_text(
+            "<p id=p>no script</p><script>let origin = 'known'; try { document.cookie } "
+            "catch { origin = 'none' } p.textContent = 'origin: ' + origin</script>",
+            encoding="utf-8",
+        )
+        yield ready()
 
 
 class TestDriftPage:
@@ -90,3 +90,43 @@ class TestSystemPage:
             expect(page.locator("#system-traffic .main-svg").first).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert (visit.complaints, visit.outside) == ([], [])
+
+    @pytest.mark.parametrize(
+        ("zone", "own"),
+        [
+            ("Asia/Kolkata", r"Mar 1, 0?5:30.*6:30 AM GMT\+5:30"),
+            ("America/New_York", r"Feb 28, 0?7:00.*8:00 PM EST"),
+            ("UTC", ""),
+        ],
+    )
+    def test_tells_hours_in_the_readers_own_time(
+        self, chromium: Browser, board: Board, zone: str, own: str
+    ):
+        """Below the UTC; a day may be another there. Who lives by UTC is not told it twice."""
+        context = chromium.new_context(
+            viewport={"width": 1440, "height": 900}, timezone_id=zone, locale="en-US"
+        )
+        visit = Visit(context.new_page(), board.url)
+        page = visit.open("/system")
+
+        for chart, point, more in (
+            ("#system-traffic", ".bars .point", r"\d+ predictions"),
+            ("#system-latency", ".points path", r"\d+\.\d ms on average"),
+        ):
+            told = _pointed_at(page, chart, point)
+            assert re.fullmatch(f"1 Mar, 00:00 to 01:00 UTC{own}{more}", told), told
+            page.mouse.move(0, 0)
+            assert _pointed_at(page, chart, point) == told  # And no line twice.
+        assert (visit.complaints, visit.outside) == ([], [])
+        context.close()
+
+
+def _pointed_at(page: Page, chart: str, point: str) -> str:
+    """Return what a chart tells of its first point when the pointer first comes to it."""
+    drawn = page.locator(chart)
+    drawn.scroll_into_view_if_needed()
+    box = drawn.locator(point).first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(drawn.locator(".hovertext")).to_be_visible()
+    return drawn.locator(".hovertext").text_content() or ""

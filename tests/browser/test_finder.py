@@ -15,7 +15,7 @@ from tests.board import HOSTILE
 from tests.browser.accessibility import assert_accessible
 from tests.browser.visit import Visit
 from tests.pool import day, night_after, register
-from tests.showing import Board, showing
+from tests.showing import Board, starting
 
 LABELS = [HOSTILE, "Elephant", "Sea elephant", *(f"Class {i:04}" for i in range(2_497))]
 
@@ -24,17 +24,17 @@ LABELS = [HOSTILE, "Elephant", "Sea elephant", *(f"Class {i:04}" for i in range(
 def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     """A dashboard of a version with 2,500 classes that was examined once, without any images."""
     home = tmp_path_factory.mktemp("board")
-    made = register(module_engine, home / "bundles")
-    # A bundle of so many classes takes a quarter of a minute to make, and nobody asks it anything.
-    large = replace(made, version="v2", number=2, labels=LABELS)
     now = night_after(1).now()
-    with transaction(module_engine) as connection:
-        registry.register(connection, large)
-        draw = Draw(day(1), "v2", per_class=10, late=False, drawn_at=now)
-        exam = validations.record_draw(connection, draw, [])
-        validations.finish(connection, exam, status="done", unreadable=0, now=now)
-    with showing(module_engine, home, now=now) as board:
-        yield board
+    with starting(module_engine, home, now=now) as ready:
+        made = register(module_engine, home / "bundles")
+        # A bundle of so many classes takes a quarter of a minute to make, and nobody asks it.
+        large = replace(made, version="v2", number=2, labels=LABELS)
+        with transaction(module_engine) as connection:
+            registry.register(connection, large)
+            draw = Draw(day(1), "v2", per_class=10, late=False, drawn_at=now)
+            exam = validations.record_draw(connection, draw, [])
+            validations.finish(connection, exam, status="done", unreadable=0, now=now)
+        yield ready()
 
 
 def options(page: Page) -> list[str]:

@@ -11,7 +11,7 @@ from tests import story
 from tests.board import HOSTILE
 from tests.browser.visit import Visit
 from tests.pool import night_after
-from tests.showing import Board, showing
+from tests.showing import Board, starting
 
 LABELS = (HOSTILE, *story.LABELS[1:4], "Dog", "Elephant")
 NOW = night_after(2).now()
@@ -21,9 +21,9 @@ NOW = night_after(2).now()
 def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     """A dashboard of two days of six classes, one of them with a hostile name."""
     home = tmp_path_factory.mktemp("board")
-    story.tell(module_engine, home, labels=LABELS, days=2)
-    with showing(module_engine, home, now=NOW) as board:
-        yield board
+    with starting(module_engine, home, now=NOW) as ready:
+        story.tell(module_engine, home, labels=LABELS, days=2)
+        yield ready()
 
 
 class TestTable:

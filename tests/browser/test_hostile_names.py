@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from sqlalchemy import Engine
 
 from tests import story
 from tests.board import HOSTILE
 from tests.browser.visit import Visit
 from tests.pool import night_after
-from tests.showing import Board, showing
+from tests.showing import Board, starting
 
 NOW = night_after(story.LAST_DAY).now()
 
@@ -26,18 +26,10 @@ def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> It
     names[story.LABELS.index(story.TAKEN_FOR)] = "<script>window.hacked=1</script>"
     names[0] = '"><svg/onload=window.hacked=1>'
     names[1] = "javascript:window.hacked=1"
-    story.tell(module_engine, home, labels=names)
-    story.refuse_retraining(module_engine, names)
-    with showing(module_engine, home, now=NOW) as board:
-        yield board
-
-
-@pytest.fixture
-def hostile(chromium: Browser, board: Board) -> Iterator[Visit]:
-    """A fresh browser window on that story."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    yield Visit(context.new_page(), board.url)
-    context.close()
+    with starting(module_engine, home, now=NOW) as ready:
+        story.tell(module_engine, home, labels=names)
+        story.refuse_retraining(module_engine, names)
+        yield ready()
 
 
 # A path of the dashboard's own: `//host` would be another machine.
@@ -47,10 +39,10 @@ _OURS = re.compile(r"/(?!/)")
 class TestHostileNames:
     """A class may be called what it likes."""
 
-    def test_are_text_and_nothing_else(self, hostile: Visit):
+    def test_are_text_and_nothing_else(self, visit: Visit):
         """In sentence, table, axis, hover, gallery, alert, title and address."""
         for path in ("/", "/class/" + quote(HOSTILE, safe="")):
-            page = hostile.open(path)
+            page = visit.open(path)
             links = _links_met_by_pointing(page)
 
             assert [link for link in links if "evil" in link and not _OURS.match(link)] == []
@@ -59,11 +51,11 @@ class TestHostileNames:
             assert page.locator('img[src="x"], a[href^="javascript:"]').count() == 0
             page.set_viewport_size({"width": 390, "height": 844})
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        assert (hostile.complaints, hostile.outside) == ([], [])
+        assert (visit.complaints, visit.outside) == ([], [])
 
-    def test_are_told_letter_by_letter_when_pointed_at(self, hostile: Visit):
+    def test_are_told_letter_by_letter_when_pointed_at(self, visit: Visit):
         """Plotly reads HTML in what it shows beside the pointer."""
-        page = hostile.open("/")
+        page = visit.open("/")
         cell = page.locator(
             "#matrix .heatmap-label text", has_text=re.compile("^0$")
         ).bounding_box()
@@ -73,9 +65,9 @@ class TestHostileNames:
 
         expect(page.locator("#matrix .hovertext")).to_contain_text(HOSTILE)
 
-    def test_lead_to_their_pages(self, hostile: Visit):
+    def test_lead_to_their_pages(self, visit: Visit):
         """Quotation marks, slashes and all."""
-        page = hostile.open("/")
+        page = visit.open("/")
 
         page.locator("#classes [row-index='0'] a").first.click()
 

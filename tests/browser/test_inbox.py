@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import APIResponse, Page, Route, expect
+from playwright.sync_api import APIResponse, Browser, Page, Route, expect
 from sqlalchemy import Engine
 
 from core.store import inbox
@@ -16,7 +16,7 @@ from tests.board import HOSTILE
 from tests.browser.visit import Visit
 from tests.inbox import SENT_AT, fill
 from tests.pool import register
-from tests.showing import Board, showing
+from tests.showing import Board, starting
 
 # Press a key, and wait until another picture is there.
 _NEXT = """() => new Promise(done => {
@@ -34,11 +34,19 @@ _LABELS = ("Cat", "Dog", "Sea lion", "Spider", HOSTILE)
 def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     """A dashboard whose inbox holds a dozen pictures."""
     home = tmp_path_factory.mktemp("board")
-    version = register(module_engine, home / "bundles", labels=_LABELS)
-    fill(module_engine, home, version, ["Cat", "Spider"] * 5, stream="drawn")
-    fill(module_engine, home, version, [HOSTILE, "Dog", "Cat"] * 4, seed=1)
-    with showing(module_engine, home, now=SENT_AT + timedelta(hours=1)) as board:
-        yield board
+    with starting(module_engine, home, now=SENT_AT + timedelta(hours=1)) as ready:
+        version = register(module_engine, home / "bundles", labels=_LABELS)
+        fill(module_engine, home, version, ["Cat", "Spider"] * 5, stream="drawn")
+        fill(module_engine, home, version, [HOSTILE, "Dog", "Cat"] * 4, seed=1)
+        yield ready()
+
+
+@pytest.fixture
+def visit(chromium: Browser, board: Board) -> Iterator[Visit]:
+    """A window with nothing in common with the others: what one holds, the next does not get."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    yield Visit(context.new_page(), board.url)
+    context.close()
 
 
 def _answered(engine: Engine) -> list[Item]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Request, Route, expect
@@ -17,7 +18,7 @@ from core.store.validations import Draw
 from tests.board import HOSTILE
 from tests.browser.visit import Visit
 from tests.pool import day, night_after, register
-from tests.showing import Board, showing
+from tests.showing import Board, starting
 
 LABELS = ("Cow", "Dog", HOSTILE)
 DAYS = 6
@@ -28,17 +29,23 @@ NOW = night_after(DAYS).now()
 def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     """Six days of a class with a hostile name that fell, its alert, and two versions."""
     home = tmp_path_factory.mktemp("board")
+    with starting(module_engine, home, now=NOW) as ready:
+        _tell(module_engine, home)
+        yield ready()
+
+
+def _tell(engine: Engine, home: Path) -> None:
     reference = {label: {"n": 300, "correct": 285, "confused": {}} for label in LABELS}
     for name in ("v1", "v2"):
         register(
-            module_engine,
+            engine,
             home / "bundles",
             name=name,
             labels=LABELS,
             reference=reference,
             promoted_at=night_after(0).now() if name == "v1" else None,
         )
-    with transaction(module_engine) as connection:
+    with transaction(engine) as connection:
         alert_rules.write(connection, AlertRules(), by="settings", now=night_after(0).now())
         for number in range(1, DAYS + 1):
             drawn = Draw(day(number), "v1", 10, False, night_after(number).now())
@@ -54,8 +61,6 @@ def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> It
         alerts.raise_alert(
             connection, NewAlert(flag.id, NOW, f"{HOSTILE} is weak", "Body <b>x</b>", None, [])
         )
-    with showing(module_engine, home, now=NOW) as board:
-        yield board
 
 
 def _right(label: str, number: int) -> int:

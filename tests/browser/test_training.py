@@ -13,7 +13,7 @@ from tests import searches
 from tests.board import HOSTILE
 from tests.browser.visit import Visit
 from tests.jobs import LEASE_S, NOW, ask, at, cancel, claimed
-from tests.showing import Board, showing
+from tests.showing import Board, starting
 
 pytest.importorskip("optuna")
 
@@ -27,13 +27,13 @@ _HIDE = """(hidden) => {
 @pytest.fixture(scope="module")
 def board(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     """A dashboard of one retraining at its third pass, one that was cancelled, and two searches."""
-    cancel(module_engine, ask(module_engine, ["Cow"]))
-    ask(module_engine, [HOSTILE])
-    _pass(module_engine, claimed(module_engine), 3)
-    searches.search(module_engine, "rates")
-    searches.search(module_engine, HOSTILE, trials_n=2)
-    with showing(module_engine, tmp_path_factory.mktemp("board"), now=at(20)) as board:
-        yield board
+    with starting(module_engine, tmp_path_factory.mktemp("board"), now=at(20)) as ready:
+        cancel(module_engine, ask(module_engine, ["Cow"]))
+        ask(module_engine, [HOSTILE])
+        _pass(module_engine, claimed(module_engine), 3)
+        searches.search(module_engine, "rates")
+        searches.search(module_engine, HOSTILE, trials_n=2)
+        yield ready()
 
 
 def _pass(engine: Engine, job: jobs.Job, done: int) -> None:

@@ -20,12 +20,10 @@ from tests.told import NOON, Told, notice
 
 
 @pytest.fixture(scope="module")
-def weak(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Told:
+def weak(fortnight: story.Fortnight) -> Told:
     """A fortnight at whose end one class is weak and its retraining was refused."""
-    home = tmp_path_factory.mktemp("weak")
-    story.tell(module_engine, home)
-    story.refuse_retraining(module_engine)
-    return Told(module_engine, home, night_after(story.LAST_DAY))
+    story.refuse_retraining(fortnight.engine)
+    return Told(fortnight.engine, fortnight.home, night_after(story.LAST_DAY))
 
 
 class TestOverview:

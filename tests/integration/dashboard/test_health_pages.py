@@ -40,11 +40,9 @@ ANNA = Caller("anna", frozenset({"read", "label"}))
 
 
 @pytest.fixture(scope="module")
-def weak(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Told:
+def weak(fortnight: story.Fortnight) -> Told:
     """A fortnight at whose end one class is weak."""
-    home = tmp_path_factory.mktemp("health")
-    story.tell(module_engine, home)
-    return Told(module_engine, home, night_after(story.LAST_DAY))
+    return Told(fortnight.engine, fortnight.home, night_after(story.LAST_DAY))
 
 
 def rows(told: Told, path: str) -> list[dict[str, str]]:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from flask import Flask, g
-from sqlalchemy import Engine
 
 from core.errors import ConflictError, ForbiddenError, UsageError, WeakspotError
 from core.store import audit, registry, side_by_side
@@ -22,21 +21,20 @@ READER = Caller("reader", frozenset({"read", "label"}))
 
 
 @pytest.fixture(scope="module")
-def told(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Told:
+def told(fortnight: story.Fortnight) -> Told:
     """Ten days of v1 and one of v2, whose predecessor answered the same images; v3 waits."""
-    home = tmp_path_factory.mktemp("models")
-    story.tell(module_engine, home)
-    story.refuse_retraining(module_engine)
-    story.promote_repair(module_engine, home, days=1)
-    register(module_engine, home / "bundles", name="v3", labels=story.LABELS, promoted_at=None)
-    with transaction(module_engine) as connection:
+    story.refuse_retraining(fortnight.engine)
+    story.promote_repair(fortnight.engine, fortnight.home, days=1)
+    bundles = fortnight.home / "bundles"
+    register(fortnight.engine, bundles, name="v3", labels=story.LABELS, promoted_at=None)
+    with transaction(fortnight.engine) as connection:
         # Each tenth image, v1 took for another.
         statement = "UPDATE second_answers SET predicted = 'nothing' WHERE mod(image, 10) = 0"
         connection.exec_driver_sql(statement)
         job = "UPDATE jobs SET challenger = 'v3', result = result || '{\"champion\": \"v1\"}'"
         connection.exec_driver_sql(job)
         connection.exec_driver_sql("UPDATE versions SET parent = 'v1' WHERE version > 'v1'")
-    return Told(module_engine, home, night_after(story.LAST_DAY + 1))
+    return Told(fortnight.engine, fortnight.home, night_after(story.LAST_DAY + 1))
 
 
 @pytest.fixture
