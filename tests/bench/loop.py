@@ -3,9 +3,9 @@
     python -m tests.bench.loop --photos DIR --backbone DIR --write docs/training.md
 
 DIR holds class folders (below train/, val/ and test/, or alone) with 435 pictures of each class. A
-ResNet50 whose backbone is frozen learns 135 of each. Ten more arrive every day, labelled; from day
+ResNet50 whose backbone is frozen learns 95 of each. Ten more arrive every day, labelled; from day
 4 on those of one class are degraded. Monitor and worker do the rest: flag, retrain, examine,
-promote. Sixty pictures of each class are kept away from all of it, the weak class's degraded, and
+promote. A hundred pictures of each class are kept away from all of it, the weak class's degraded, and
 say what the loop was worth. With `--write` the table replaces the part of the file between its
 marks.
 """
@@ -47,8 +47,8 @@ from trainer import pipeline
 from trainer.config import RetrainOptions
 from trainer.worker import Worker
 
-BASE = Base(learnt=135, validated=40, tested=100, at=datetime(2026, 2, 27, tzinfo=UTC))
-KEPT, PER_DAY, DAYS, FAULT_DAY = 60, 10, 10, 4
+BASE = Base(learnt=95, validated=40, tested=100, at=datetime(2026, 2, 27, tzinfo=UTC))
+KEPT, PER_DAY, DAYS, FAULT_DAY = 100, 10, 10, 4
 FIRST = date(2026, 3, 1)
 ARRIVING_SPLIT = (0.6, 0.1, 0.3)
 WAYS = degradations(blur=8, light=0.08, kept=0.35)
