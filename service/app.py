@@ -18,19 +18,7 @@ from core.errors import SchemaError, StoreError
 from core.settings import HomeSettings, ServiceSettings
 from core.stopping import stopping_on_signals
 from core.store.database import open_database
-from service import (
-    alerts,
-    class_days,
-    class_health,
-    docs_page,
-    drift,
-    furnishing,
-    happenings,
-    jobs,
-    models,
-    one_class,
-    problems,
-)
+from service import alerts, docs_page, furnishing, jobs, models, problems
 from service.allocator import keep_small_blocks
 from service.door import auth
 from service.door.http_protocol import Bounds
@@ -40,6 +28,16 @@ from service.oip import oip
 from service.rooms import Rooms
 from service.routes import predict_router, router
 from service.server import Server, bind, make_room_for, url_of
+from service.shown import (
+    class_days,
+    class_health,
+    drift,
+    happenings,
+    one_class,
+    studies,
+    summary,
+    system,
+)
 from service.telemetry import Envelope, Metrics
 from service.workers.engine_link import EngineLink
 from service.workers.engine_process import EngineProcess
@@ -124,9 +122,8 @@ def create_app(
     )
     app.include_router(router)
     app.include_router(alerts.router)
-    for health in (class_health, class_days, one_class, happenings):
-        app.include_router(health.router)
-    app.include_router(drift.router)
+    for each in (summary, class_health, class_days, one_class, happenings, drift, studies, system):
+        app.include_router(each.router)
     app.include_router(jobs.router)
     app.include_router(models.router)
     app.include_router(oip.router)

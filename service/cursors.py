@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import struct
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -17,6 +18,7 @@ _NOT_OURS = (binascii.Error, struct.error, ValueError, OverflowError)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORM = struct.Struct(">q16s")  # microseconds since 1970, then the id
 _NUMBER = struct.Struct(">Q")
+_WHOLE = re.compile(r"[0-9]{1,19}")
 
 
 def write(position: Position) -> str:
@@ -96,6 +98,32 @@ def read_day(word: str) -> date:
         return date.fromisoformat(word)
     except ValueError as error:
         raise _refusal() from error
+
+
+def read_moment(word: str) -> datetime:
+    """Return the moment, with its zone, that a word of a cursor names.
+
+    Raises:
+        UsageError: It names none.
+    """
+    try:
+        moment = datetime.fromisoformat(word)
+    except ValueError as error:
+        raise _refusal() from error
+    if moment.tzinfo is None:
+        raise _refusal()
+    return moment
+
+
+def read_whole(word: str, *, most: int) -> int:
+    """Return the whole number from 0 to `most` that a word of a cursor names.
+
+    Raises:
+        UsageError: It names none.
+    """
+    if not _WHOLE.fullmatch(word) or int(word) > most:
+        raise _refusal()
+    return int(word)
 
 
 def _decoded(cursor: str) -> bytes:

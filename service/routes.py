@@ -13,7 +13,6 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
-from pydantic import AwareDatetime
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
@@ -37,6 +36,7 @@ from service.schemas import (
     Liveness,
     LoggedPrediction,
     ModelName,
+    MomentInQuery,
     PredictionList,
     Readiness,
     Refusal,
@@ -204,8 +204,8 @@ def list_predictions(
     *,
     version: Name = None,
     label: Name = None,
-    start: Annotated[AwareDatetime | None, Query(alias="from")] = None,
-    end: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+    start: Annotated[MomentInQuery | None, Query(alias="from")] = None,
+    end: Annotated[MomentInQuery | None, Query(alias="to")] = None,
     labelled: bool | None = None,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,

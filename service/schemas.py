@@ -1,11 +1,12 @@
 """What goes over the wire: the bodies of requests and answers, as OpenAPI shows them."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from core.store.predictions import Prediction
 from core.store.registry import Version
@@ -16,6 +17,19 @@ _ID = "019aa7d4-5e2b-7c31-9f2e-3b1d6c0a4e11"
 LARGEST_NUMBER: Final = 2**63 - 1  # that Postgres gives to a row
 # Of an alert or a job, in an address.
 Number = Annotated[int, Path(ge=1, le=LARGEST_NUMBER, examples=[7])]
+
+_LIKE_A_NUMBER = re.compile(r"[0-9.eE_+\s-]*")
+
+
+def _as_moment(value: object) -> object:
+    # A number would be taken for seconds since 1970.
+    if isinstance(value, str) and _LIKE_A_NUMBER.fullmatch(value):
+        raise ValueError("a moment is written as 2026-11-01T00:00:00Z")
+    return value
+
+
+# With its zone, as callers write it in an address.
+MomentInQuery = Annotated[AwareDatetime, BeforeValidator(_as_moment)]
 
 
 class ModelName(BaseModel):

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from core.shown.happenings import Events
+from core.shown.summary import Change, Numbers
 from core.store.alerts import Alert
 from core.store.class_days import ClassDay
 from core.store.class_state import ClassState
@@ -21,9 +22,7 @@ from core.store.standing import Standing
 from core.store.validations import Validation
 from dashboard.pages.health.facts import (
     Answers,
-    Change,
     ClassReading,
-    Numbers,
     OneClass,
     Overview,
 )

@@ -14,13 +14,13 @@ from sqlmodel import col
 
 from core.clock import day_bounds
 from core.store.alert_states import STATES, State
-from core.store.alerts import AlertRow
+from core.store.alerts import ALERTS, Alert, AlertRow
 from core.store.audit import AuditRow, Deed
 from core.store.flags import FlagRow
 from core.store.outbox import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -107,6 +107,19 @@ def follow_ups(connection: Connection, flag: int, most: int) -> list[FollowUp]:
     """Return the retrainings that a flag asked for, the newest first; at most so many."""
     rows = connection.execute(_FOLLOW_UPS, {"flag": flag, "most": most})
     return [FollowUp(*row) for row in rows]
+
+
+def notices(connection: Connection, numbers: Collection[int]) -> list[Alert]:
+    """Return alerts about no class by their numbers, the oldest first; about a thousand at most."""
+    statement = ALERTS.where(col(AlertRow.flag).is_(None), col(AlertRow.id).in_(numbers))
+    return [Alert(*row) for row in connection.execute(statement.order_by(col(AlertRow.id)))]
+
+
+def titles(connection: Connection, flags: Collection[int]) -> dict[int, str]:
+    """Return the titles of the alerts of some flags, by flag; of about a thousand at most."""
+    statement = sa.select(col(AlertRow.flag), col(AlertRow.title))
+    found = connection.execute(statement.where(col(AlertRow.flag).in_(flags)))
+    return {flag: title for flag, title in found if flag is not None}
 
 
 _RAISED = sa.text("""

@@ -186,10 +186,14 @@ def downgrade(url: str, revision: str) -> None:
 
 def schema_revisions(engine: Engine) -> tuple[str | None, str | None]:
     """Return the revision the database is at, and the one this code needs."""
-    script = ScriptDirectory(str(_MIGRATIONS))
     with _translated(), engine.connect() as connection:
-        present = MigrationContext.configure(connection).get_current_revision()
-    return present, script.get_current_head()
+        return revisions_at(connection)
+
+
+def revisions_at(connection: Connection) -> tuple[str | None, str | None]:
+    """Return the same where a connection is open already."""
+    present = MigrationContext.configure(connection).get_current_revision()
+    return present, ScriptDirectory(str(_MIGRATIONS)).get_current_head()
 
 
 def require_schema(engine: Engine) -> None:

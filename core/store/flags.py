@@ -3,6 +3,7 @@
 At most one flag of a kind is open per label, however many days and alarms it lasts.
 """
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
@@ -117,6 +118,12 @@ def get(connection: Connection, flag: int) -> Flag | None:
     """Return one flag by its number; None when there is none."""
     row = connection.execute(_FLAGS.where(col(FlagRow.id) == flag)).one_or_none()
     return None if row is None else Flag(*row)
+
+
+def some(connection: Connection, numbers: Collection[int]) -> list[Flag]:
+    """Return the flags of some numbers, the oldest first; about a thousand at most."""
+    statement = _FLAGS.where(col(FlagRow.id).in_(numbers))
+    return [Flag(*row) for row in connection.execute(statement.order_by(col(FlagRow.id)))]
 
 
 def open_flags(connection: Connection, kind: str = CHANGE) -> list[Flag]:

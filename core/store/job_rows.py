@@ -5,6 +5,7 @@ trainings of a version of its own, one by one or as a group. core.store.jobs is 
 core.store.job_desk what people ask of it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -220,4 +221,10 @@ def latest(
     statement = (_BARE if bare else RETRAININGS).order_by(col(JobRow.id).desc()).limit(limit)
     if label is not None:
         statement = statement.where(sa.cast(col(JobRow.labels), JSONB).contains([label]))
+    return [Job(*row) for row in connection.execute(statement)]
+
+
+def some(connection: Connection, numbers: Collection[int]) -> list[Job]:
+    """Return the retrainings of some numbers, the oldest first, bare; about a thousand at most."""
+    statement = _BARE.where(col(JobRow.id).in_(numbers)).order_by(col(JobRow.id))
     return [Job(*row) for row in connection.execute(statement)]

@@ -7,7 +7,7 @@ which a living holder renews, and a fence, which grows with every holder: whoeve
 taken over still believes in its run, but its writes are refused.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -270,6 +270,12 @@ def latest(
     chosen = _RUNS if kinds is None else _RUNS.where(col(RunRow.kind).in_(list(kinds)))
     statement = chosen.order_by(col(RunRow.started_at).desc(), col(RunRow.id).desc())
     return [Run(*row) for row in connection.execute(statement.limit(limit))]
+
+
+def some(connection: Connection, numbers: Collection[int]) -> list[Run]:
+    """Return the runs of some numbers, the oldest first; about a thousand at most."""
+    statement = _RUNS.where(col(RunRow.id).in_(numbers)).order_by(col(RunRow.id))
+    return [Run(*row) for row in connection.execute(statement)]
 
 
 def _mine(run: Run) -> sa.Update:

@@ -56,6 +56,14 @@ class TableSize:
     bytes: int
     rows: int
 
+    @property
+    def days(self) -> int | None:
+        """How many days it has a partition for; None where it is not partitioned.
+
+        One partition is for what belongs to no day.
+        """
+        return self.partitions - 1 if self.partitions else None
+
 
 @dataclass(frozen=True, slots=True)
 class Latencies:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from core.store.trials import ERROR, FACTS, OPTIONS
+from core.store.trials import ERROR, FACTS, OPTIONS, exists
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -57,7 +57,7 @@ class Search:
     Attributes:
         name: Its name.
         n_trials: How many trials it has.
-        trials: The latest of them, the oldest first.
+        trials: Some of them, the oldest first.
         space: What each option may be: a list of choices, or `low`, `high`, `log` and `step`.
         importance: How much each option mattered, in shares, when a process last ended; empty
             where that could not be told.
@@ -114,8 +114,8 @@ _LINES = sa.text("""
                - make_interval(secs => :patience) AS silent
       FROM (SELECT *
               FROM optuna.trials
-             WHERE study_id = :study
-             ORDER BY number DESC
+             WHERE study_id = :study AND number >= :start
+             ORDER BY CASE WHEN :latest THEN -number ELSE number END
              LIMIT :most) t
  LEFT JOIN optuna.trial_values v ON v.trial_id = t.trial_id AND v.objective = 0
  LEFT JOIN optuna.trial_user_attributes o ON o.trial_id = t.trial_id AND o.key = :options
@@ -132,7 +132,7 @@ _LINES = sa.text("""
 
 def names(connection: Connection) -> list[str]:
     """Return the names of the latest searches, the newest first; none before the first search."""
-    if connection.execute(sa.text("SELECT to_regclass('optuna.studies')")).scalar() is None:
+    if not exists(connection):
         return []
     return list(connection.execute(_NAMES, {"most": MOST_SEARCHES}).scalars())
 
@@ -145,12 +145,30 @@ def search(connection: Connection, name: str, most: int) -> Search | None:
         name: Its name.
         most: At most so many trials.
     """
+    return _search(connection, name, {"start": 0, "latest": True, "most": most})
+
+
+def page(connection: Connection, name: str, *, start: int, most: int) -> Search | None:
+    """Return a search with some of its trials; None where there is none of that name.
+
+    Its `best` is that of these trials alone; `core.store.study_lines` knows that of all.
+
+    Args:
+        connection: Where Optuna has its tables; they are there when `names` gave any.
+        name: Its name.
+        start: Number of the first trial that is wanted.
+        most: At most so many trials.
+    """
+    return _search(connection, name, {"start": start, "latest": False, "most": most})
+
+
+def _search(connection: Connection, name: str, wanted: dict[str, Any]) -> Search | None:
     found = connection.execute(_FACTS, {"name": name, "facts": FACTS}).one_or_none()
     if found is None:
         return None
     facts = json.loads(found.value_json or "{}")
     values = {"study": found.study_id, "options": OPTIONS, "error": ERROR}
-    rows = connection.execute(_LINES, values | {"most": most, "patience": SILENT_AFTER_S})
+    rows = connection.execute(_LINES, values | wanted | {"patience": SILENT_AFTER_S})
     return Search(
         name=name,
         n_trials=found.n_trials,

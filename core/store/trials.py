@@ -109,14 +109,14 @@ _TRIALS = sa.text("""
 
 def studies(connection: Connection) -> list[str]:
     """Return the names of all searches, the oldest first; none before the first search."""
-    if not _exists(connection):
+    if not exists(connection):
         return []
     return list(connection.execute(_STUDIES).scalars())
 
 
 def study(connection: Connection, name: str) -> Study | None:
     """Return one search with all its trials; None where there is none of that name."""
-    if not _exists(connection):
+    if not exists(connection):
         return None
     found = connection.execute(_FACTS, {"name": name, "facts": FACTS}).one_or_none()
     if found is None:
@@ -139,5 +139,6 @@ def _trial(row: Any) -> Trial:
     )
 
 
-def _exists(connection: Connection) -> bool:
+def exists(connection: Connection) -> bool:
+    """Say whether there was ever a search; before the first the tables are not there."""
     return connection.execute(sa.text("SELECT to_regclass('optuna.studies')")).scalar() is not None

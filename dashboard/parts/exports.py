@@ -123,14 +123,15 @@ def link(address: str, name: str = "csv", *, of: str = "") -> Any:
     )
 
 
-def enclosed(sheet: Sheet, name: str) -> Any:
+def enclosed(sheet: Sheet, name: str, *, of: str = "") -> Any:
     """Return the link to a table that no address names: it carries the file in itself.
 
     Args:
         sheet: The table; a short one.
         name: Its id on the page.
+        of: What the table is called, where a page has more than one.
     """
     address = "data:text/csv;charset=utf-8," + quote(as_csv(sheet.columns, sheet.rows))
-    found = link(address, name)
+    found = link(address, name, of=of)
     found.download = sheet.name
     return found

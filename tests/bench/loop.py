@@ -5,8 +5,8 @@
 DIR holds class folders (below train/, val/ and test/, or alone) with 435 pictures of each class. A
 ResNet50 whose backbone is frozen learns 95 of each. Ten more arrive every day, labelled; from day
 4 on those of one class are degraded. Monitor and worker do the rest: flag, retrain, examine,
-promote. A hundred pictures of each class are kept away from all of it, the weak class's degraded, and
-say what the loop was worth. With `--write` the table replaces the part of the file between its
+promote. A hundred pictures of each class are kept away from all of it, the weak class's degraded,
+and say what the loop was worth. With `--write` the table replaces the part of the file between its
 marks.
 """
 

@@ -17,7 +17,7 @@ from dashboard.pages.alerts.view import (
     file_address,
 )
 from dashboard.parts import components as parts
-from dashboard.parts import exports
+from dashboard.parts import exports, pairs
 from dashboard.parts.buttons import button
 from dashboard.parts.guarding import guarded
 from dashboard.parts.moment import named, shown
@@ -161,16 +161,17 @@ def _evidence(facts: OneAlert) -> Component:
     if not numbers and not sentences:
         text = "This alert is about no class: no detector raised it, and it rests on no counts."
         return parts.panel("Evidence", parts.empty(text))
-    rows = [html.Tr([html.Th(name), html.Td(value)]) for name, value in numbers]
     body = [
-        html.Table(html.Tbody(rows), className="table pairs", id="evidence-numbers"),
+        pairs.table(numbers, "evidence-numbers") if numbers else None,
         html.Ul([html.Li(each) for each in sentences], className="reasons") if sentences else None,
     ]
     hint = (
         "An alarm is raised when the evidence (an e-value) reaches the threshold that the alarm "
         "budget sets."
     )
-    return parts.panel("Evidence", body, hint=hint if facts.flag else "", side=_class_link(facts))
+    csv = pairs.link(numbers, "evidence-numbers", of="Evidence") if numbers else None
+    side = html.Div([_class_link(facts), csv], className="side")
+    return parts.panel("Evidence", body, hint=hint if facts.flag else "", side=side)
 
 
 def _class_link(facts: OneAlert) -> Component:

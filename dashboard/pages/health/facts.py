@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from core.shown.happenings import Events
+    from core.shown.summary import Numbers
     from core.shown.weeks import Week
     from core.store.class_days import ClassDay
     from core.store.class_history import ClassWeek
@@ -107,32 +108,6 @@ class Answers:
     n: int
     correct: int
     unlabelled: int
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A number, and what it was before; None where there is nothing to compare."""
-
-    now: float
-    before: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """The numbers on top, each with what it was a day or a week before.
-
-    Attributes:
-        flagged: Classes whose flag is open on the day of the last exam, and a week before.
-        accuracy: Share of all labelled images answered right in the last seven days up to it, and
-            in the seven before; None where none was judged.
-        predictions: On the day of the last exam, and on the day before.
-        open_alerts: Alerts that are not resolved now, and a week ago.
-    """
-
-    flagged: Change
-    accuracy: Change | None
-    predictions: Change
-    open_alerts: Change
 
 
 @dataclass(frozen=True, slots=True)

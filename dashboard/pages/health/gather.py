@@ -6,20 +6,18 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from core.shown import happenings
+from core.shown import happenings, summary
 from core.shown.happenings import Events
 from core.store import (
     class_days,
     class_history,
     class_state,
     drift,
-    open_alerts,
     registry,
-    rollups,
     validations,
 )
 from dashboard.pages.health import once
-from dashboard.pages.health.facts import Answers, Change, Numbers, OneClass, Overview
+from dashboard.pages.health.facts import Answers, OneClass, Overview
 from dashboard.parts.days import Range
 
 if TYPE_CHECKING:
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 MOST_WRONG_IMAGES = 24
 MOST_SHOWN = 40
 
-_WEEK = timedelta(days=7)
 _FEWEST_DAYS = 7
 
 
@@ -56,7 +53,7 @@ def overview(connection: Connection, *, days: int, now: datetime) -> Overview:
         answers=known.answers if known else Answers(0, 0, 0),
         classes=_with_days(connection, known, span) if known else [],
         whole=known.whole if known else None,
-        numbers=_numbers(connection, known, now),
+        numbers=summary.numbers(connection, known.numbers if known else None, now=now),
         events=replace(happened, missed=happenings.missed(connection, span.first, span.last, now)),
         mark=known.mark if known else "",
     )
@@ -146,18 +143,6 @@ def _with_days(connection: Connection, known: Judged, span: Range) -> list[Class
         for each in shown
     ]
     return [*told, *others]
-
-
-def _numbers(connection: Connection, known: Judged | None, now: datetime) -> Numbers:
-    alerts_open = Change(
-        open_alerts.count(connection), open_alerts.count_at(connection, now - _WEEK)
-    )
-    if known is None:
-        return Numbers(Change(0, None), None, Change(0, None), alerts_open)
-    day, yesterday = known.exam.day, known.exam.day - timedelta(days=1)
-    answered = rollups.totals(connection, yesterday, day)
-    predictions = Change(answered.get(day, 0), answered.get(yesterday))
-    return Numbers(known.flagged, known.accuracy, predictions, alerts_open)
 
 
 def _flags(classes: Iterable[ClassReading]) -> list[Flag]:

@@ -1,4 +1,4 @@
-"""Every class as it stands after the last exam, and the numbers that follow from exams alone."""
+"""Every class as it stands after the last exam, and what else follows from exams alone."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from core.shown import summary
 from core.stats.proportions import jeffreys
-from core.store import class_days, class_history, flags, model_days, registry, standing
+from core.store import class_days, model_days, registry, standing
 from core.store.class_days import Tally
-from dashboard.pages.health.facts import Answers, Change, ClassReading
+from dashboard.pages.health.facts import Answers, ClassReading
 
 if TYPE_CHECKING:
     from datetime import date
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 RECENT_DAYS = 7
 
-_DAY, _WEEK = timedelta(days=1), timedelta(days=7)
-
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -35,9 +34,7 @@ class Judged:
         classes: Every class of its version, the worst first, without their days.
         answers: How the exam went.
         whole: All classes together at its end.
-        flagged: Classes whose flag is open on its day, and a week before.
-        accuracy: Share of all labelled images answered right in the seven days up to it, and in
-            the seven before; None where none was judged.
+        numbers: The numbers on top, as far as they follow from exams.
     """
 
     mark: str
@@ -45,8 +42,7 @@ class Judged:
     classes: list[ClassReading]
     answers: Answers
     whole: ModelDay | None
-    flagged: Change
-    accuracy: Change | None
+    numbers: summary.Judged
 
     def of(self, label: str) -> ClassReading | None:
         """Return one class; None where the version examined does not know it."""
@@ -62,8 +58,7 @@ def read(connection: Connection, exam: Validation, mark: str) -> Judged:
         classes=classes,
         answers=_answers(connection, exam, classes),
         whole=model_days.at(connection, exam.version, exam.day),
-        flagged=Change(_flagged(connection, exam.day), _flagged(connection, exam.day - _WEEK)),
-        accuracy=_accuracy(connection, exam.day),
+        numbers=summary.judged(connection, exam.day),
     )
 
 
@@ -118,18 +113,3 @@ def _answers(connection: Connection, exam: Validation, classes: list[ClassReadin
         correct=sum(each.correct for each in counted.values()),
         unlabelled=len(classes) - sum(each.n > 0 for each in counted.values()),
     )
-
-
-def _flagged(connection: Connection, day: date) -> int:
-    """Return how many classes had their flag open at the end of a day."""
-    found = flags.overlapping(connection, day, day)
-    return sum(flag.kind == flags.CHANGE and flag.closed_on != day for flag in found)
-
-
-def _accuracy(connection: Connection, last: date) -> Change | None:
-    """Return the share of right answers in the last seven days, and in the seven before."""
-    n, correct = class_history.total(connection, last - _WEEK + _DAY, last)
-    if not n:
-        return None
-    n_before, before = class_history.total(connection, last - 2 * _WEEK + _DAY, last - _WEEK)
-    return Change(correct / n, before / n_before if n_before else None)

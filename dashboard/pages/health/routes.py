@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response
 
 from core.errors import NotFoundError
-from core.shown.happenings import listed
+from core.shown import happenings
 from core.store.database import transaction
+from core.store.event_places import Asked
 from dashboard.address import days_of
 from dashboard.door import caller
 from dashboard.pages.health import class_files, class_table, gather, once
@@ -28,12 +29,13 @@ from dashboard.parts.exports import Sheet, serve
 from dashboard.parts.saying import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from sqlalchemy import Connection
 
+    from core.shown.happenings import Event
     from dashboard.page import House
-    from dashboard.pages.health.facts import OneClass, Overview
+    from dashboard.pages.health.facts import OneClass
 
 
 def blueprint(house: House) -> Blueprint:
@@ -42,7 +44,8 @@ def blueprint(house: House) -> Blueprint:
 
     def events(connection: Connection, query: str) -> Sheet:
         days, now = days_of(query, house.days), house.clock.now()
-        return _events(gather.overview(connection, days=days, now=now))
+        span = gather.overview(connection, days=days, now=now).range
+        return _events(happenings.every(connection, Asked(*span.ends), now=now))
 
     def of_class(address: str, made: Callable[[OneClass], Sheet]) -> None:
         def sheet(connection: Connection, query: str) -> Sheet:
@@ -76,10 +79,8 @@ def _classes(connection: Connection, query: str) -> Sheet:
     return Sheet("classes.csv", class_table.CSV_COLUMNS, rows)
 
 
-def _events(facts: Overview) -> Sheet:
+def _events(happened: Iterable[Event]) -> Sheet:
     rows: list[list[Any]] = [
-        [each.day, each.at, each.kind, plain(each.title), each.detail]
-        for each in listed(facts.events)
-        if facts.range.holds(each.day)
+        [each.day, each.at, each.kind, plain(each.title), each.detail] for each in happened
     ]
     return Sheet("events.csv", ("day", "at", "kind", "what", "detail"), rows)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.shown import summary
 from dashboard.parts.wording import day_text, percent, points
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from dashboard.pages.health.facts import Change, Overview
+    from core.shown.summary import Change
+    from dashboard.pages.health.facts import Overview
 
 _SAME = "as"
 _UP, _DOWN = "▲", "▼"
@@ -81,8 +83,8 @@ def _relative(change: Change, when: str) -> str:
 
 def _reign(facts: Overview, today: date) -> str:
     """Return since when the champion serves, and which version did before."""
-    if facts.champion is None or not facts.events.moves:
+    reign = summary.reign(facts.champion, facts.events.moves)
+    if reign is None:
         return ""
-    moves = facts.events.moves
-    before = f", {moves[-2].version} before" if len(moves) > 1 else ""
-    return f"since {day_text(moves[-1].at.date(), today=today)}{before}"
+    before = f", {reign.before} before" if reign.before else ""
+    return f"since {day_text(reign.since.date(), today=today)}{before}"

@@ -20,7 +20,7 @@ from dashboard.pages.models.view import (
     version_address,
 )
 from dashboard.parts import components as parts
-from dashboard.parts import exam_numbers, exports
+from dashboard.parts import exam_numbers, exports, pairs
 from dashboard.parts.guarding import guarded
 from dashboard.parts.moment import named, shown
 from dashboard.parts.saying import Phrase, Verdict
@@ -151,7 +151,7 @@ def _lineage(facts: OneVersion) -> Component:
             dcc.Link(f"job {facts.job.id}", href=f"/training?job={facts.job.id}"),
             f", {facts.job.status}",
         ]
-    pairs: list[tuple[str, Component]] = [
+    rows: list[tuple[str, Component]] = [
         ("Made from", version_link(version.parent) if version.parent else "nothing"),
         ("Children", children or "none"),
         ("Training", job),
@@ -162,7 +162,12 @@ def _lineage(facts: OneVersion) -> Component:
         *[("Served", _stretch(each, today)) for each in facts.services[:10]],
     ]
     hint = "Data is the digest of the frozen list of images, the bundle's that of all its files."
-    return parts.panel("Where it comes from", _pairs(pairs, "lineage"), hint=hint)
+    return parts.panel(
+        "Where it comes from",
+        pairs.table(rows, "lineage"),
+        hint=hint,
+        side=pairs.link(rows, "lineage", of="Where it comes from"),
+    )
 
 
 def _stretch(each: Service, today: date) -> Component:
@@ -174,17 +179,9 @@ def _configuration(version: Version) -> Component:
     rows = flat(version.config)
     if not rows:
         return parts.panel("Configuration", parts.empty("Its run kept none."))
-    table = _pairs([(name, html.Code(value)) for name, value in rows], "configuration")
+    table = pairs.table([(name, html.Code(value)) for name, value in rows], "configuration")
     side = _file(CONFIGURATION_CSV, version, "Configuration")
     return parts.panel("Configuration", html.Div(table, className="model-tall"), side=side)
-
-
-def _pairs(rows: list[tuple[str, Component]], name: str) -> Component:
-    return html.Table(
-        html.Tbody([html.Tr([html.Th(head), html.Td(value)]) for head, value in rows]),
-        className="table pairs",
-        id=name,
-    )
 
 
 def _classes(version: Version) -> Component:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint
 
-from dashboard.pages.system import facts, packages
+from core.shown import system
+from dashboard.pages.system import packages
 from dashboard.pages.system.view import LICENCES_CSV, SERVICES_CSV, STEPS_CSV, TABLES_CSV
 from dashboard.parts.exports import Sheet, serve
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from core.shown.system import System
     from dashboard.page import House
-    from dashboard.pages.system.facts import System
 
 
 def blueprint(house: House) -> Blueprint:
@@ -26,7 +27,7 @@ def blueprint(house: House) -> Blueprint:
 
     def of_page(address: str, made: Callable[[System], Sheet]) -> None:
         def sheet(connection: Connection, _query: str) -> Sheet:
-            return made(facts.gather(connection, now=house.clock.now()))
+            return made(system.gather(connection, now=house.clock.now()))
 
         serve(routes, house.engine, address, sheet)
 
@@ -79,8 +80,5 @@ def _steps(found: System) -> Sheet:
 
 
 def _tables(found: System) -> Sheet:
-    rows = [
-        [each.name, each.bytes, each.rows, each.partitions - 1 if each.partitions else None]
-        for each in found.tables
-    ]
+    rows = [[each.name, each.bytes, each.rows, each.days] for each in found.tables]
     return Sheet("tables.csv", ("table", "bytes", "rows_about", "days"), rows)

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from dash import Input, Output, html
 
 from core.errors import StoreError
+from core.shown import system
 from core.store.database import transaction
 from dashboard.door.caller import current
 from dashboard.page import Drawn, Page
-from dashboard.pages.system import facts as system_facts
 from dashboard.pages.system import files, panels
 from dashboard.pages.system.view import PATH
 from dashboard.pages.system.words import bytes_text, verdict
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     import dash
 
+    from core.shown.system import System
     from dashboard.page import House, Look
-    from dashboard.pages.system.facts import System
     from dashboard.parts.components import Component
 
 _LITTLE = 0.1  # of the disk free, below which it is said
@@ -99,7 +99,7 @@ def _now(at: datetime) -> Moment:
 
 
 def _draw(look: Look) -> Drawn:
-    return Drawn("System", draw(system_facts.gather(look.connection, now=look.now)))
+    return Drawn("System", draw(system.gather(look.connection, now=look.now)))
 
 
 def _connect(app: dash.Dash, house: House) -> None:
@@ -120,4 +120,5 @@ PAGE = Page(
     path=PATH,
     connect=_connect,
     routes=files.blueprint,
+    charts=True,
 )

@@ -16,10 +16,10 @@ from dashboard.parts.moment import shown
 from dashboard.parts.wording import count
 
 if TYPE_CHECKING:
+    from core.shown.system import System
     from core.store.last_runs import Errand, LastStep
     from core.store.registry import Load
     from core.store.sizes import TableSize
-    from dashboard.pages.system.facts import System
     from dashboard.parts.components import Component
 
 MOVING = "system-moving"
@@ -31,7 +31,7 @@ _TRAINING = "/training"
 def numbers(facts: System) -> Component:
     """Return the row of numbers."""
     waiting, running = facts.jobs.get("queued", 0), facts.jobs.get("running", 0)
-    seen, total = facts.latencies, sum(each.bytes for each in facts.tables)
+    seen = facts.latencies
     ok = sum(each.ok for each in facts.loads)
     return parts.tiles(
         [
@@ -42,7 +42,7 @@ def numbers(facts: System) -> Component:
             ),
             ("95 of 100 answers within", f"{seen.p95_ms:.1f} ms" if seen else "no answers"),
             ("Jobs waiting, running", f"{waiting:,}, {running:,}"),
-            ("Database", bytes_text(total)),
+            ("Database", bytes_text(facts.database_bytes)),
         ]
     )
 
@@ -213,7 +213,7 @@ def database(facts: System) -> Component:
 
 
 def _table_row(table: TableSize) -> Component:
-    days = f"{table.partitions - 1:,}" if table.partitions else ""
+    days = "" if table.days is None else f"{table.days:,}"
     return html.Tr(
         [
             html.Td(table.name, className="name"),

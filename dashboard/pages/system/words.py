@@ -9,7 +9,7 @@ from dashboard.parts.saying import Phrase, Verdict
 from dashboard.parts.wording import count, day_text
 
 if TYPE_CHECKING:
-    from dashboard.pages.system.facts import System
+    from core.shown.system import System
     from dashboard.parts.saying import Tone
 
 _MOST_NAMED = 3

@@ -2,10 +2,10 @@
 
 import csv
 import io
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from sqlalchemy import Engine
@@ -66,8 +66,7 @@ PAGES = {
     "system": ("/system", ""),
     "inbox": ("/inbox", ""),
 }
-# Facts of one thing, a name and a value a row: no list.
-_NO_LIST = re.compile(r"\bpairs\b")
+ENCLOSED = "data:text/csv;charset=utf-8,"
 
 
 def parts_of(component: Any) -> Iterator[Any]:
@@ -90,17 +89,14 @@ def files_in(component: Any) -> list[str]:
 
 
 def tables_in(component: Any) -> list[Any]:
-    """Return the tables that list things."""
-    return [
-        each
-        for each in parts_of(component)
-        if type(each).__name__ in {"Table", "AgGrid"}
-        and not _NO_LIST.search(str(getattr(each, "className", "")))
-    ]
+    """Return the tables within a component."""
+    return [each for each in parts_of(component) if type(each).__name__ in {"Table", "AgGrid"}]
 
 
 def rows(told: Told, address: str) -> list[dict[str, str]]:
-    """Return the rows of a file."""
+    """Return the rows of a file; some addresses carry it in themselves."""
+    if address.startswith(ENCLOSED):
+        return list(csv.DictReader(io.StringIO(unquote(address.removeprefix(ENCLOSED)))))
     answer = told.client().get(address)
     assert (answer.status_code, answer.mimetype) == (200, "text/csv"), (address, answer.text)
     assert "attachment" in answer.headers["Content-Disposition"]
@@ -209,6 +205,32 @@ class TestContent:
         answer = told.client().get(address)
 
         assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+
+
+class TestFacts:
+    """A name and a value a row: what stands on the page, moments as ISO 8601 writes them."""
+
+    def test_of_a_version(self, told: Told):
+        """Also who served when, in words."""
+        found = facts_of(told, "one version", "lineage-csv")
+
+        assert (found["Made from"], len(found["Data"])) == ("nothing", 64)
+        assert found["Served"].startswith(night_after(0).now().strftime("%Y-%m-%dT"))
+        assert found["Training"] == "job 1, refused"
+
+    def test_of_an_alert(self, told: Told):
+        """The counts that it rests on."""
+        found = facts_of(told, "one alert", "evidence-numbers-csv")
+
+        assert (found["Class"], found["Version"]) == (story.WEAK, "v1")
+        assert " right (" in found["Told"]
+
+
+def facts_of(told: Told, page: str, name: str) -> dict[str, str]:
+    """Return the file behind a link of a page, by the names of its facts."""
+    drawn = draw(told.house, *PAGES[page], caller=OWNER, now=told.now.now()).content
+    (link,) = [each for each in parts_of(drawn) if getattr(each, "id", None) == name]
+    return {row["name"]: row["value"] for row in rows(told, link.href)}
 
 
 class TestLabelled:

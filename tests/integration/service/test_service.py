@@ -216,6 +216,8 @@ class TestPredictions:
             "limit=0",
             "limit=501",
             "from=2026-01-01",
+            "from=1772323200",
+            "to=-9.9e-26",
             "from=0000-01-01T00:00:00Z",
             "from=now-99999d",
             "from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z",

@@ -11,6 +11,8 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
+from core.shown.happenings import listed
+from core.shown.phrases import plain
 from core.store import class_days
 from core.store.database import transaction
 from service import cursors
@@ -207,14 +209,55 @@ class TestEvents:
         same(shown, rows, {name: name for name in ("day", "kind", "what", "detail")})
         assert {each["kind"] for each in shown} >= {"deployment", "alert", "retraining"}
 
+    def test_are_those_that_the_overview_lists(self, told: Told, client: httpx.Client):
+        """It looks back at the latest rows alone, and these are few."""
+        facts = told.overview()
+        listed_there = [each for each in listed(facts.events) if facts.range.holds(each.day)]
+
+        shown = get(client, "/v1/health/events")["events"]
+        assert [(each["kind"], each["what"], each["detail"], each["labels"]) for each in shown] == [
+            (each.kind, plain(each.title), each.detail, each.labels) for each in listed_there
+        ]
+
     def test_are_narrowed_to_a_class_or_a_kind(self, client: httpx.Client):
-        """And what was cut off is counted."""
+        """And an alert about no class is an alert, too."""
         everything = get(client, "/v1/health/events")["events"]
         of_class = get(client, "/v1/health/events", label=story.WEAK)["events"]
-        moves = get(client, "/v1/health/events", kind="deployment", limit=1)
+        moves = get(client, "/v1/health/events", kind="deployment")["events"]
 
         assert of_class == [each for each in everything if story.WEAK in each["labels"]] != []
-        assert (len(moves["events"]), moves["more"]) == (1, 1)
+        assert moves == [each for each in everything if each["kind"] == "deployment"] != []
+
+    @pytest.mark.parametrize("limit", [1, 3])
+    def test_come_page_by_page(self, client: httpx.Client, limit: int):
+        """Each on exactly one page, also those of the same moment."""
+        seen, cursor = [], None
+        while True:
+            asked = {"limit": limit} | ({"cursor": cursor} if cursor else {})
+            page = get(client, "/v1/health/events", **asked)
+            seen += page["events"]
+            cursor = page["next"]
+            if cursor is None:
+                break
+
+        assert seen == get(client, "/v1/health/events")["events"]
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("2026-03-01",),
+            ("2026-03-01", "2026-03-01T00:00:00", "1", "1"),
+            ("2026-03-01", "2026-03-01T00:00:00+00:00", "8", "1"),
+            ("2026-03-01", "2026-03-01T00:00:00+00:00", "1", "-1"),
+            ("2026-03-01", "2026-03-01T00:00:00+00:00", "1", "9" * 19),
+            ("2026-03-01", "noon", "1", "1"),
+        ],
+    )
+    def test_refuse_a_cursor_that_is_not_ours(self, client: httpx.Client, words: tuple[str, ...]):
+        """Never as a fault of ours."""
+        asked = {"cursor": cursors.write_words(*words)}
+
+        assert client.get("/v1/health/events", params=asked).status_code == 422
 
 
 class TestCompare:

@@ -9,6 +9,7 @@ import pytest
 from core.errors import UsageError
 from core.shown.happenings import Event
 from core.store.arrivals import Arrivals
+from core.store.event_places import Source
 from core.store.standing import ClassStanding
 from dashboard.parts.days import Range
 from dashboard.parts.saying import Mention
@@ -30,7 +31,8 @@ def _class(label: str, *, weak: bool = False, correct: int = 9) -> ClassWeek:
 
 
 def _week(*classes: ClassWeek, version: str | None = "v1") -> Week:
-    raised = Event("alert", moment(11), date(2026, 3, 11), [Mention(HOSTILE), " became weak"], "")
+    title = [Mention(HOSTILE), " became weak"]
+    raised = Event("alert", moment(11), date(2026, 3, 11), title, "", Source.FLAG, 1)
     labelled = [Arrivals(HOSTILE, 20, 10)]
     return Week(SPAN, NOW, version, list(classes), THEN, BEFORE, [raised], labelled)
 

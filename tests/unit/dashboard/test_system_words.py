@@ -5,9 +5,9 @@ from datetime import date
 
 import pytest
 
+from core.shown.system import System
 from core.store.last_runs import LastStep
 from core.store.registry import Load
-from dashboard.pages.system.facts import System
 from dashboard.pages.system.words import bytes_text, verdict
 from dashboard.parts.saying import plain
 from tests.board import NOW, exam, moment, version

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from core.shown.summary import Change
 from core.store.registry import Move
-from dashboard.pages.health.facts import Change
 from dashboard.pages.health.tiles import counted, tiles
 from tests.board import happened, moment, overview_of, reading
 

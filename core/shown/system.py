@@ -1,4 +1,4 @@
-"""What the system page is drawn from: rows that the programs leave, and what Postgres says.
+"""Whether everything runs, how fast, and how full it is: rows that the programs leave.
 
 No service is called: what a service says of itself alone (its spool, its queue) is not here.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from core.store import (
@@ -23,11 +23,8 @@ from core.store import (
     sizes,
     validations,
 )
-from dashboard.parts.days import Range
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from sqlalchemy import Connection
 
     from core.store.alerts import Alert
@@ -54,7 +51,7 @@ _LATEST_HOUR = 23
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """What the system page is drawn from.
+    """What the programs have left word of, and what Postgres says of itself.
 
     Attributes:
         now: The present moment.
@@ -91,10 +88,14 @@ class System:
     revisions: tuple[str | None, str | None]
 
     @property
-    def range(self) -> Range:
-        """The days of the charts."""
-        today = self.now.date()
-        return Range(today - timedelta(days=TRAFFIC_DAYS - 1), today)
+    def first_day(self) -> date:
+        """The first day of `hours`; the last is today."""
+        return _first_day(self.now)
+
+    @property
+    def database_bytes(self) -> int:
+        """What all tables hold on the disk."""
+        return sum(each.bytes for each in self.tables)
 
     @property
     def lacks_migration(self) -> bool:
@@ -118,15 +119,14 @@ class System:
 
 
 def gather(connection: Connection, *, now: datetime) -> System:
-    """Return what the system page is drawn from."""
+    """Return how the installation is."""
     champion = registry.champion(connection)
     loads = registry.latest_loads(connection, champion.version) if champion else []
-    today = now.date()
     return System(
         now=now,
         champion=champion,
         loads=sorted(loads, key=lambda each: each.at, reverse=True)[:MOST_SERVICES],
-        hours=rollups.by_hour(connection, today - timedelta(days=TRAFFIC_DAYS - 1), today),
+        hours=rollups.by_hour(connection, _first_day(now), now.date()),
         latencies=sizes.latencies(connection, now=now, rows=LATEST_PREDICTIONS),
         jobs=job_lines.count(connection),
         silent=[each for each in job_lines.latest(connection, _MOST_JOBS) if each.is_silent(now)],
@@ -137,8 +137,12 @@ def gather(connection: Connection, *, now: datetime) -> System:
         at_work=runs.slots_at_work(connection, (due.DAY,), now=now),
         steps=last_runs.last_steps(connection, (due.DAY,)),
         errands=last_runs.last_errands(connection),
-        revisions=database.schema_revisions(connection.engine),
+        revisions=database.revisions_at(connection),
     )
+
+
+def _first_day(now: datetime) -> date:
+    return now.date() - timedelta(days=TRAFFIC_DAYS - 1)
 
 
 class _Sizes:

@@ -15,7 +15,7 @@ from core.store.database import transaction
 from service.door.auth import needs
 from service.problems import responses
 from service.routes import InRooms
-from service.spans import Day
+from service.shown.spans import Day
 
 router = APIRouter(prefix="/v1/health", tags=["health"])
 

@@ -19,11 +19,11 @@ from core.store.registry import Version
 from core.store.standing import ClassStanding, Standing
 from core.store.traces import Neighbour
 from core.store.validations import WrongImage
-from service.class_days import DayOfClass
 from service.door.auth import needs
 from service.problems import responses
 from service.routes import InRooms
-from service.spans import From, To, examined_span
+from service.shown.class_days import DayOfClass
+from service.shown.spans import From, To, examined_span
 
 router = APIRouter(prefix="/v1/health", tags=["health"])
 

@@ -11,11 +11,11 @@ from core.store import drift
 from core.store.database import transaction
 from core.store.drift import Asked, DriftCheck, Verdict
 from service import cursors
-from service.class_days import LONGEST_CURSOR
 from service.door.auth import needs
 from service.problems import responses
 from service.routes import InRooms, Name
-from service.spans import From, To, examined_span
+from service.shown.class_days import LONGEST_CURSOR
+from service.shown.spans import From, To, examined_span
 
 router = APIRouter(prefix="/v1/drift", tags=["drift"])
 

@@ -13,7 +13,7 @@ from service import cursors
 from service.door.auth import needs
 from service.problems import responses
 from service.routes import InRooms, Name
-from service.spans import From, To, examined_span
+from service.shown.spans import From, To, examined_span
 
 LONGEST_CURSOR = 2_000
 
