@@ -10,9 +10,13 @@ IGNORE = "--ignore="
 def _takes(call: str, test: str) -> bool:
     words = call.split()
     left_out = [word.removeprefix(IGNORE) for word in words if word.startswith(IGNORE)]
-    return any(test.startswith(f"{word}/") for word in words) and not any(
-        test.startswith(f"{word}/") for word in left_out
+    return any(_lies_in(test, word) for word in words) and not any(
+        _lies_in(test, word) for word in left_out
     )
+
+
+def _lies_in(test: str, place: str) -> bool:
+    return test == place or test.startswith(f"{place}/")
 
 
 class TestCheck:
