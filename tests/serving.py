@@ -65,6 +65,13 @@ def serving(
 _KNOBS = {"threads": 2, "reload_s": 0.5, "engine": "onnxruntime-fp32", "trial_s": 0.01}
 
 
+def get(client: httpx.Client, path: str, **asked: Any) -> dict[str, Any]:
+    """Return what a route answers."""
+    answer = client.get(path, params=asked)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
 def jpeg_of(label: str, seed: int = 0) -> bytes:
     """Return a picture of one of the tiny bundle's labels, as a JPEG."""
     return jpeg(picture(label, seed=seed))

@@ -11,10 +11,9 @@ from core.store import drift
 from core.store.database import transaction
 from tests import two_days
 from tests.board import HOSTILE
-from tests.integration.service.test_shown_alike import file_of, get, same
 from tests.pool import day, night_after
-from tests.serving import serving
-from tests.told import Told
+from tests.serving import get, serving
+from tests.told import Told, same
 
 LABELS = ["Cat", "Cow", HOSTILE]
 NAMES = {name: name for name in (
@@ -54,12 +53,12 @@ class TestDrift:
 
     def test_over_everything_are_those_of_the_file(self, told: Told, client: httpx.Client):
         """Page by page, none twice."""
-        same(pages(client, limit=4), file_of(told, "/drift/drift.csv"), NAMES)
+        same(pages(client, limit=4), told.rows("/drift/drift.csv"), NAMES)
 
     def test_within_classes_are_those_of_the_file(self, told: Told, client: httpx.Client):
         """Whatever a class is called."""
         found = pages(client, within="classes", limit=5, **{"from": day(2), "to": day(2)})
-        rows = file_of(told, f"/drift/classes.csv?day={day(2)}")
+        rows = told.rows(f"/drift/classes.csv?day={day(2)}")
 
         same(found, rows, NAMES)
         assert {each["label"] for each in found} == set(LABELS)

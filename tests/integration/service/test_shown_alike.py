@@ -1,11 +1,8 @@
 """What the dashboard shows, over a real port as JSON: the same numbers, row by row."""
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -18,20 +15,18 @@ from core.store.database import transaction
 from service import cursors
 from tests import story
 from tests.pool import day, night_after, register
-from tests.serving import serving
-from tests.told import Told
+from tests.serving import get, serving
+from tests.told import Told, same
 
 NOW = night_after(story.LAST_DAY + 1)
 
 
 @pytest.fixture(scope="module")
-def told(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Told:
+def told(fortnight: story.Fortnight) -> Told:
     """A fortnight at whose end one class is weak, and a day of the version after it."""
-    home = tmp_path_factory.mktemp("shown")
-    story.tell(module_engine, home)
-    story.refuse_retraining(module_engine)
-    story.promote_repair(module_engine, home, days=1)
-    return Told(module_engine, home, NOW)
+    story.refuse_retraining(fortnight.engine)
+    story.promote_repair(fortnight.engine, fortnight.home, days=1)
+    return Told(fortnight.engine, fortnight.home, NOW)
 
 
 @pytest.fixture(scope="module")
@@ -41,57 +36,13 @@ def client(told: Told, tmp_path_factory: pytest.TempPathFactory) -> Iterator[htt
         yield client
 
 
-def file_of(told: Told, address: str) -> list[dict[str, str]]:
-    """Return the rows of a file of the dashboard."""
-    answer = told.client().get(address)
-    assert (answer.status_code, answer.mimetype) == (200, "text/csv"), answer.text
-    return list(csv.DictReader(io.StringIO(answer.text)))
-
-
-def get(client: httpx.Client, path: str, **asked: Any) -> dict[str, Any]:
-    """Return what a route answers."""
-    answer = client.get(path, params=asked)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def same(
-    shown: Sequence[dict[str, Any]], rows: Sequence[dict[str, str]], names: dict[str, str]
-) -> None:
-    """Check that fields of the JSON are cells of the file, in the same order.
-
-    Args:
-        shown: What the service answered.
-        rows: The file.
-        names: Of each field, the column it stands in.
-    """
-    assert len(shown) == len(rows) > 0
-    for each, row in zip(shown, rows, strict=True):
-        assert {name: _read(row[column], each[name]) for name, column in names.items()} == {
-            name: each[name] for name in names
-        }
-
-
-def _read(cell: str, like: Any) -> Any:
-    """Return a cell as the type of what it is to equal; files round to six digits."""
-    if cell == "":
-        return None
-    if isinstance(like, bool):
-        return cell == "true"
-    if isinstance(like, int):
-        return int(cell)
-    if isinstance(like, float):
-        return pytest.approx(float(cell), abs=1e-6)
-    return cell
-
-
 class TestDays:
     """`GET /v1/health/days`."""
 
     def test_has_the_days_of_a_class_as_its_file_has(self, told: Told, client: httpx.Client):
         """Also those before the version that serves now."""
         shown = get(client, "/v1/health/days", label=story.WEAK)
-        rows = file_of(told, f"/health/class.csv?class={story.WEAK}")
+        rows = told.rows(f"/health/class.csv?class={story.WEAK}")
 
         names = {"day": "day", "version": "version", "n": "images", "correct": "right"}
         same(shown["days"], rows, names | {"low": "low", "high": "high"})
@@ -149,7 +100,7 @@ class TestOneClass:
     def test_has_the_evidence_that_the_file_has(self, told: Told, client: httpx.Client):
         """Day by day, with reference and threshold."""
         shown = get(client, f"/v1/health/classes/{story.WEAK}")
-        rows = file_of(told, f"/health/class.csv?class={story.WEAK}")
+        rows = told.rows(f"/health/class.csv?class={story.WEAK}")
 
         names = {name: name for name in ("day", "reference", "evidence", "threshold", "alarm")}
         same(shown["days"], rows, names)
@@ -159,7 +110,7 @@ class TestOneClass:
         """Counted once, for both."""
         span = {"from": "2026-03-01", "to": "2026-03-12"}
         shown = get(client, f"/v1/health/classes/{story.TAKEN_FOR}", **span)
-        rows = file_of(told, f"/health/weeks.csv?class={story.TAKEN_FOR}&days=12")
+        rows = told.rows(f"/health/weeks.csv?class={story.TAKEN_FOR}&days=12")
 
         names = {name: name for name in (
             "first", "last", "recalled", "recall", "called", "right", "precision", "confidence",
@@ -171,7 +122,7 @@ class TestOneClass:
         """By version, and the reference."""
         span = {"from": "2026-03-01", "to": "2026-03-12"}
         counted = get(client, f"/v1/health/classes/{story.WEAK}", **span)["mistaken_for"]
-        rows = file_of(told, f"/health/mistaken-for.csv?class={story.WEAK}&days=12")
+        rows = told.rows(f"/health/mistaken-for.csv?class={story.WEAK}&days=12")
 
         flat = [
             each | {"predicted": label, "times": times, "share": each["shares"][label]}
@@ -185,7 +136,7 @@ class TestOneClass:
     def test_has_the_wrong_images_that_the_file_has(self, told: Told, client: httpx.Client):
         """Each with the nearest one that was answered right."""
         shown = get(client, f"/v1/health/classes/{story.WEAK}")["wrong_images"]
-        rows = file_of(told, f"/health/wrong.csv?class={story.WEAK}")
+        rows = told.rows(f"/health/wrong.csv?class={story.WEAK}")
 
         same(shown, rows, {name: name for name in ("image", "day", "predicted", "confidence")})
         near = [each["nearest_right"]["image"] for each in shown if each["nearest_right"]]
@@ -204,7 +155,7 @@ class TestEvents:
     def test_are_those_of_the_file(self, told: Told, client: httpx.Client):
         """In the same order, in the same words."""
         shown = get(client, "/v1/health/events")["events"]
-        rows = file_of(told, "/health/events.csv")
+        rows = told.rows("/health/events.csv")
 
         same(shown, rows, {name: name for name in ("day", "kind", "what", "detail")})
         assert {each["kind"] for each in shown} >= {"deployment", "alert", "retraining"}
@@ -266,7 +217,7 @@ class TestCompare:
     def test_has_the_classes_that_the_file_has(self, told: Told, client: httpx.Client):
         """The largest loss first, with its interval."""
         shown = get(client, "/v1/models/compare", a="v1", b="v2")
-        whole, *rows = file_of(told, "/models/compare.csv?a=v1&b=v2")
+        whole, *rows = told.rows("/models/compare.csv?a=v1&b=v2")
 
         names = {"n": "images", "a": "v1", "b": "v2"}
         names |= {name: name for name in ("difference", "low", "high")}

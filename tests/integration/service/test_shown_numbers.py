@@ -1,11 +1,8 @@
 """The overview's numbers, the System page and the searches as JSON: what the dashboard shows."""
 
-import csv
-import io
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -20,27 +17,25 @@ from dashboard.pages.health.tiles import tiles
 from service import cursors
 from tests import searches, story
 from tests.pool import day, night_after, register
-from tests.serving import serving
+from tests.serving import get, serving
 from tests.told import Told, notice
 
 NOW = night_after(story.LAST_DAY + 1)
 
 
 @pytest.fixture(scope="module")
-def told(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Told:
+def told(fortnight: story.Fortnight) -> Told:
     """A fortnight at whose end one class is weak, the version after it, and two searches."""
-    home = tmp_path_factory.mktemp("numbers")
-    story.tell(module_engine, home)
-    story.refuse_retraining(module_engine)
-    story.promote_repair(module_engine, home, days=1)
-    with transaction(module_engine) as connection:
+    story.refuse_retraining(fortnight.engine)
+    story.promote_repair(fortnight.engine, fortnight.home, days=1)
+    with transaction(fortnight.engine) as connection:
         record_load(
             connection, Load("v2", "host-1", NOW.now(), ok=True, detail="by us", seconds=1.5)
         )
         notice(connection, "test")
-    searches.search(module_engine, "rates")
-    searches.search(module_engine, "a/b c", trials_n=1)
-    return Told(module_engine, home, NOW)
+    searches.search(fortnight.engine, "rates")
+    searches.search(fortnight.engine, "a/b c", trials_n=1)
+    return Told(fortnight.engine, fortnight.home, NOW)
 
 
 @pytest.fixture(scope="module")
@@ -48,20 +43,6 @@ def client(told: Told, tmp_path_factory: pytest.TempPathFactory) -> Iterator[htt
     """A service over the same rows; it needs no model for this."""
     with serving(told.engine, tmp_path_factory.mktemp("service"), clock=told.now) as client:
         yield client
-
-
-def file_of(told: Told, address: str) -> list[dict[str, str]]:
-    """Return the rows of a file of the dashboard."""
-    answer = told.client().get(address)
-    assert (answer.status_code, answer.mimetype) == (200, "text/csv"), answer.text
-    return list(csv.DictReader(io.StringIO(answer.text)))
-
-
-def get(client: httpx.Client, path: str, **asked: Any) -> dict[str, Any]:
-    """Return what a route answers."""
-    answer = client.get(path, params=asked)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 class TestSummary:
@@ -99,7 +80,7 @@ class TestSystem:
 
     def test_has_the_steps_of_the_file(self, told: Told, client: httpx.Client):
         """In the same order, then the errands."""
-        shown, rows = get(client, "/v1/system")["steps"], file_of(told, "/system/steps.csv")
+        shown, rows = get(client, "/v1/system")["steps"], told.rows("/system/steps.csv")
 
         assert [
             (each["step"], each["outcome"], each["day"] or "", each["by"] or "") for each in shown
@@ -111,7 +92,7 @@ class TestSystem:
 
     def test_has_the_tables_of_the_file(self, told: Told, client: httpx.Client):
         """And what they hold together."""
-        shown, rows = get(client, "/v1/system"), file_of(told, "/system/tables.csv")
+        shown, rows = get(client, "/v1/system"), told.rows("/system/tables.csv")
 
         assert [(each["name"], each["bytes"], each["rows"]) for each in shown["tables"]] == [
             (row["table"], int(row["bytes"]), int(row["rows_about"])) for row in rows
@@ -123,7 +104,7 @@ class TestSystem:
 
     def test_has_the_services_of_the_file(self, told: Told, client: httpx.Client):
         """What each said of loading the champion."""
-        shown, rows = get(client, "/v1/system")["loads"], file_of(told, "/system/services.csv")
+        shown, rows = get(client, "/v1/system")["loads"], told.rows("/system/services.csv")
 
         assert [(each["instance"], each["detail"], each["ok"]) for each in shown] == [
             (row["service"], row["what_it_said"], row["outcome"] == "loaded") for row in rows
@@ -177,7 +158,7 @@ class TestStudies:
     def test_has_the_trials_of_the_file(self, told: Told, client: httpx.Client):
         """Row by row, with their options."""
         shown = get(client, "/v1/studies/rates")["trials"]
-        rows = file_of(told, "/training/trials.csv?search=rates")
+        rows = told.rows("/training/trials.csv?search=rates")
 
         assert len(shown) == len(rows) == 12
         for each, row in zip(shown, rows, strict=True):
