@@ -83,6 +83,7 @@ def answer(connection: Connection, item: int, label: str, at: Desktop) -> Item:
         ConflictError: Somebody else has said something, or has it on the screen.
         InvalidImageError: Its picture was altered on the disk.
     """
+    images.lock(connection)  # before the row, as an import does, or each would wait for the other
     found = inbox.get(connection, item)
     if _is_repeated(found, "labelled", label, at):
         return found
@@ -97,6 +98,7 @@ def answer(connection: Connection, item: int, label: str, at: Desktop) -> Item:
 
 def correct(connection: Connection, item: int, label: str, at: Desktop) -> Item:
     """Say something else of an image that was answered, whoever answered it; as `answer`."""
+    images.lock(connection)
     found = inbox.get(connection, item)
     if _is_repeated(found, "labelled", label, at):
         return found
@@ -191,6 +193,8 @@ def _is_repeated(found: Item, state: inbox.State, label: str | None, at: Desktop
 
 
 def _require_free(found: Item, at: Desktop) -> None:
+    if found.state == "gone":
+        raise ConflictError("this image has got a label elsewhere meanwhile; take another one")
     if found.state != "waiting":
         said = found.answer or found.state
         raise ConflictError(f"{found.answered_by or 'somebody'} has said already: {said}")

@@ -144,6 +144,7 @@ _RELOCATE = sa.text("""
 
 # Two imports at once would each draw sides without seeing the other's near-duplicates.
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('weakspot images', 0))")
+_HOLD = sa.text("SELECT pg_try_advisory_xact_lock_shared(hashtextextended('weakspot images', 0))")
 
 _QUANTILES = sa.text("""
     SELECT percentile_cont(CAST(:at AS float8[])) WITHIN GROUP (ORDER BY width)  AS width,
@@ -168,6 +169,11 @@ def insert(connection: Connection, images: Sequence[Image]) -> int:
 def lock(connection: Connection) -> None:
     """Let nobody else add images until this transaction ends."""
     connection.execute(_LOCK)
+
+
+def hold(connection: Connection) -> bool:
+    """Keep the pool from growing until this transaction ends; False while somebody adds to it."""
+    return connection.execute(_HOLD).scalar_one()
 
 
 def relocate(connection: Connection, addresses: Mapping[str, str]) -> int:

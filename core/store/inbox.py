@@ -222,7 +222,14 @@ _DROP = sa.text("""
 
 
 def add(connection: Connection, arrival: Arrival, *, now: datetime) -> bool:
-    """Put a picture into the inbox; say whether it is new there and in the pool."""
+    """Put a picture into the inbox; say whether it is new there and in the pool.
+
+    Args:
+        connection: A transaction that has `images.hold`: what an import is about to bring into the
+            pool would not be seen here, nor this picture by the import.
+        arrival: The picture.
+        now: The present moment.
+    """
     return connection.execute(_ADD, asdict(arrival) | {"now": now}).rowcount > 0
 
 

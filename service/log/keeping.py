@@ -20,7 +20,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from core.errors import StoreError
-from core.store import inbox
+from core.store import images, inbox
 from core.store.challengers import is_sampled
 from core.store.database import transaction
 from core.store.inbox import Arrival, Stream
@@ -118,14 +118,18 @@ class Keeper:
     def keep(self) -> int:
         """Put what waits on the disk and into the inbox; return how many pictures were new.
 
+        Nothing is put anywhere while images are added to the pool: it waits for the next time.
+
         Raises:
             StoreError: Postgres is away.
             OSError: The disk is full, or refuses the file.
         """
         kept = 0
         while self._waiting and not self._stopping.is_set():
-            prediction, data, stream = self._waiting.popleft()
             with transaction(self._engine) as connection:
+                if not images.hold(connection):
+                    break  # an import is under way; what it brings has its label
+                prediction, data, stream = self._waiting.popleft()
                 arrival = _arrival(prediction, stream, len(data))
                 # What the pool has, or somebody is asked about already, is not kept twice.
                 if inbox.add(connection, arrival, now=self._clock.now()):

@@ -1,6 +1,8 @@
 """What becomes of what somebody said in the inbox."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from core import catalog
 from core.catalog import answering
 from core.catalog.answering import Desktop
 from core.errors import ConflictError, NotFoundError, UsageError
@@ -62,6 +65,17 @@ class Room:
         """Ask the store one question."""
         with transaction(self.engine) as connection:
             return question(connection, *arguments, **named)
+
+    def wait_for_a_lock(self) -> None:
+        """Return once somebody in this database waits for another."""
+        waits = text(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        until = time.monotonic() + 10
+        while not self.ask(lambda connection: connection.execute(waits).scalar_one()):
+            assert time.monotonic() < until, "nobody waits"
+            time.sleep(0.02)
 
     def may_judge(self) -> set[str]:
         """Return the digests that an exam may draw, of images of the traffic."""
@@ -156,6 +170,29 @@ class TestAnswers:
         with pytest.raises(ConflictError, match="somebody else"):
             room.do(answering.answer, item, "Dog")
         assert room.do(answering.answer, item, "Dog", later_s=121).answered_by == "anna"
+
+    def test_and_an_import_of_the_same_picture_do_not_wait_for_each_other(self, room: Room):
+        """Whoever is second is told so; the import, of thousands perhaps, never fails for it."""
+        (item,) = room.fill("Cat")
+        archived = Archive(room.home / "archive").path(room.ask(inbox.get, item).sha256)
+        listed = room.home / "list.csv"
+        listed.write_text(f"path,label\n{archived},Dog")
+        with ThreadPoolExecutor(1) as other:
+            answers: list[Future[Item]] = []
+
+            def answer(stage: str, done: int, total: int) -> None:
+                if stage == "storing" and not answers:
+                    answers.append(other.submit(room.do, answering.answer, item, "Cat"))
+                    room.wait_for_a_lock()
+
+            report = catalog.import_images(
+                room.engine, str(listed), added_at=NOW, on_progress=answer
+            )
+
+            assert report.added == 1
+            with pytest.raises(ConflictError, match="elsewhere meanwhile"):
+                answers[0].result(timeout=30)
+        assert room.ask(images.samples)[0].label == "Dog"
 
     def test_leave_a_trail(self, room: Room):
         """Who, what, when, and what was before."""
@@ -255,12 +292,11 @@ class TestSuspects:
     ):
         """Corrected, counted anew, and told."""
         room, items = doubted
-        for item in items:
-            said = room.do(answering.answer, item, "Dog")
+        said = [room.do(answering.answer, item, "Dog") for item in items]
         before = self._of_day(world, "Cat")
         found = world.replay(2, 2)
 
-        assert room.ask(answering.days_to_replay, said) == [day(2)]
+        assert room.ask(answering.days_to_replay, said[-1]) == [day(2)]
         assert (before, found.corrected) == ((30, 10), 20)
         assert (self._of_day(world, "Cat"), self._of_day(world, "Dog")) == ((10, 10), (20, 20))
 

@@ -1,5 +1,6 @@
 """Pictures of the traffic that are kept for people to label."""
 
+import hashlib
 import time
 from collections import Counter
 from dataclasses import replace
@@ -121,6 +122,31 @@ class TestKeeper:
         assert counts == [1, 0, 1]
         kept = {path.name for path in archive.root.rglob("*") if path.is_file()}
         assert kept == {own, waiting}
+
+    def test_asks_about_nothing_that_an_import_brings_at_that_moment(
+        self, engine: Engine, tmp_path: Path
+    ):
+        """Neither sees yet what the other one writes; so the picture waits for the import's end."""
+        archive = Archive(tmp_path / "archive")
+        bounds = Bounds(share=1.0, most_bytes=10**9, days=30)
+        keeper = Keeper(engine, archive, bounds=bounds, clock=FixedClock(NOW))
+        for seed in (0, 1):
+            data = jpeg_of("Dog", seed)
+            sha256 = hashlib.sha256(data).hexdigest()
+            keeper.offer(replace(_prediction(seed, 0.9), image_sha256=sha256), data)
+            (tmp_path / f"{seed}.jpg").write_bytes(data)
+        (tmp_path / "list.csv").write_text(f"path,label\n{tmp_path / '0.jpg'},Dog")
+        kept: list[int] = []
+
+        def keep(stage: str, done: int, total: int) -> None:
+            if stage == "storing" and done == total:
+                kept.append(keeper.keep())
+
+        catalog.import_images(engine, str(tmp_path / "list.csv"), added_at=NOW, on_progress=keep)
+
+        assert (kept, keeper.keep()) == ([0], 1)
+        with transaction(engine) as connection:
+            assert inbox.progress(connection, by="anna", since=SENT_AT).waiting == {"drawn": 1}
 
     def test_deletes_what_is_old_where_none_are_kept_any_more(self, engine: Engine, tmp_path: Path):
         """To set the share to 0 again is no reason to keep what there is for ever."""
