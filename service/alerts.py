@@ -54,6 +54,11 @@ class ShownAlert(BaseModel):
     evidence: float = Field(
         validation_alias="peak", examples=[5400.0], description="The largest since it was raised."
     )
+    certainty: float | None = Field(
+        examples=[0.96],
+        description="How probable it is that the class has fallen, where each falls once a year; "
+        "null for what is about no class.",
+    )
     why: dict[str, Any] = Field(
         validation_alias="evidence",
         examples=[{"cause": "data", "sentences": ["Cause: the pictures."]}],

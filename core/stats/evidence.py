@@ -42,6 +42,8 @@ RATIOS_UP = (0.90, 0.80, 0.70, 0.60, 0.50, 0.40, 0.25, 0.10)
 # Evidence of "above the level" at which a class has recovered: a class that is not is called so at
 # most T / 20 times in T days.
 RECOVERY_THRESHOLD = 20.0
+# How often a class is held to fall before anything is seen of it; certainty alone asks for that.
+FALLS_A_YEAR = 1.0
 _LARGEST_LOG = math.log(np.finfo(np.float64).max)
 
 
@@ -163,6 +165,25 @@ def evidence_of(log_m: NDArray[np.float64], weights: NDArray[np.float64]) -> NDA
     # last bit, does not depend on how many classes are updated together.
     log_evidence: NDArray[np.float64] = reduce(np.logaddexp, (log_m + np.log(weights)).T)
     return np.exp(np.minimum(log_evidence, _LARGEST_LOG))
+
+
+def certainty(evidence: float) -> float:
+    """Return how probable it is that a class has fallen, where each falls once a year.
+
+    E is a sum over the days on which it may have begun of likelihood ratios, averaged over the
+    alternatives. With a small chance h a day of falling, the odds are h E: they count the earlier
+    days as if none of them had been less likely for being long ago, and healthy classes as if
+    they were no better than their reference, so they are rather too small (tests/bench/certainty).
+    Alarms ask for no such h, and do not follow this.
+
+    Args:
+        evidence: E of the class, 0 or more.
+
+    References:
+        Shiryaev (1963), On Optimum Methods in Quickest Detection Problems.
+    """
+    odds = FALLS_A_YEAR / 365.25 * evidence
+    return odds / (1 + odds)
 
 
 def carried_over(evidence: NDArray[np.float64], alternatives: int) -> NDArray[np.float64]:

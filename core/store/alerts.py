@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel, col
 
 from core.errors import NotFoundError, UsageError
+from core.stats.evidence import certainty
 from core.store import alert_states, audit
 from core.store.alert_states import Deed, State
 from core.store.flags import CHANGE, FlagRow
@@ -132,6 +133,11 @@ class Alert:
     level: int = 0
     evidence: Mapping[str, Any] = dataclass_field(default_factory=dict[str, Any])
     told: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def certainty(self) -> float | None:
+        """How probable it is that the class has fallen; None of what is about no class."""
+        return certainty(self.peak) if self.flag is not None else None
 
     def was_told(self) -> list[Told]:
         """Return what people were told, the latest last."""

@@ -99,6 +99,7 @@ class TestOne:
         shown = client.get(f"/v1/alerts/{alert.id}").json()
 
         assert (shown["state"], shown["label"], shown["evidence"]) == ("snoozed", "Cat", 400.0)
+        assert shown["certainty"] == pytest.approx(400 / (365.25 + 400))
         assert datetime.fromisoformat(shown["snoozed_until"]) == until
 
     def test_about_no_class_is_shown_too(self, engine: Engine, client: httpx.Client):
@@ -110,6 +111,7 @@ class TestOne:
         shown = client.get(f"/v1/alerts/{raised.id}").json()
 
         assert (shown["kind"], shown["label"], shown["title"]) == ("monitor", None, "t")
+        assert shown["certainty"] is None
 
     @pytest.mark.parametrize(("id_", "status"), [(99, 404), (0, 422), (2**63, 422), ("x", 422)])
     def test_that_is_not_there_is_a_problem(self, client: httpx.Client, id_: object, status: int):

@@ -22,7 +22,7 @@ from dashboard.parts.buttons import button
 from dashboard.parts.guarding import guarded
 from dashboard.parts.moment import named, shown
 from dashboard.parts.saying import Phrase, Verdict
-from dashboard.parts.wording import count, day_text, evidence_text, percent
+from dashboard.parts.wording import count, day_text, evidence_text, percent, sure_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -193,6 +193,7 @@ def _numbers(facts: OneAlert) -> list[tuple[str, Component]]:
         ("Alarm", f"{day_text(flag.raised_on, today=today)}, evidence "
          f"{evidence_text(flag.evidence)} of {evidence_text(flag.threshold)}"),
         ("Largest evidence since", evidence_text(alert.peak)),
+        ("Weak, where each class falls once a year", sure_text(alert.certainty or 0.0)),
         ("Recovery shown", closed),
     ]  # fmt: skip
     rows += [

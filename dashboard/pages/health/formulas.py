@@ -74,9 +74,11 @@ FORMULAS: dict[str, Formula] = {
             "weights. The factor has mean 1 or less as long as the class answers as well as its "
             "reference; so a healthy class raises at most T / threshold false alarms in T days, "
             "on average.",
-            "After an alarm it begins anew. Evidence is no probability that the class has fallen: "
-            "that would need to know how often classes fall. Where images of one session are "
-            "alike, they are one bet together.",
+            "After an alarm it begins anew. Where images of one session are alike, they are one "
+            "bet together.",
+            "How sure it is that the class has fallen follows from the largest evidence E since "
+            "the alarm, and from how often classes fall, which nobody knows: with once a year "
+            "for each, the odds are E / 365. No alarm depends on that.",
         ),
         "Shin, Ramdas, Rinaldo (2024), E-detectors. core/stats/evidence.py",
     ),

@@ -6,15 +6,23 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from core.stats.evidence import RECOVERY_THRESHOLD
+from core.stats.evidence import RECOVERY_THRESHOLD, certainty
 from dashboard.parts.saying import Mention, Phrase, Tone, Verdict
-from dashboard.parts.wording import count, day_text, evidence_text, percent, rarity_text
+from dashboard.parts.wording import (
+    count,
+    day_text,
+    evidence_text,
+    percent,
+    rarity_text,
+    sure_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
     from core.store.alerts import Alert
+    from core.store.flags import Flag
     from dashboard.pages.health.facts import ClassReading, OneClass, Overview
 
 _MOST_NAMED = 3
@@ -53,7 +61,8 @@ def _of_class(facts: OneClass) -> Verdict:
     notes = [_recently(reading, today)] if reading.n else []
     if flag is not None and reading.standing == "weak":
         alert = facts.events.alerts.get(flag.id)
-        sentence = [name, f" needs attention since {day_text(flag.since, today=today)}"]
+        since = f" needs attention since {day_text(flag.since, today=today)}"
+        sentence = [name, f"{since}, {_sure(flag, alert)}"]
         return Verdict(
             "bad", [*sentence, *_mistaken(alert)], [*notes, *_of_state(facts), *_of_recovery(facts)]
         )
@@ -124,15 +133,14 @@ def _weakness(reading: ClassReading, facts: Overview) -> Phrase:
     phrase: Phrase = [Mention(reading.label)]
     if reading.flag is not None:
         alert = facts.events.alerts.get(reading.flag.id)
-        # How probable it is that it really fell would need a prior of how often classes fall. How
-        # often chance alone would show so much needs none.
-        found = max(reading.flag.evidence, alert.peak if alert else 0.0)
-        phrase.append(
-            f" since {day_text(reading.flag.since, today=facts.now.date())}"
-            f" (by chance {rarity_text(found, len(facts.classes))})"
-        )
+        since = f" since {day_text(reading.flag.since, today=facts.now.date())}"
+        phrase.append(f"{since}, {_sure(reading.flag, alert)}")
         phrase += _mistaken(alert)
     return phrase
+
+
+def _sure(flag: Flag, alert: Alert | None) -> str:
+    return sure_text(certainty(max(flag.evidence, alert.peak if alert else 0.0)))
 
 
 def _mistaken(alert: Alert | None) -> Phrase:
@@ -215,7 +223,8 @@ def _of_state(facts: OneClass) -> list[str]:
     if flag is not None:
         notes.append(
             f"The alarm's evidence was {evidence_text(flag.evidence)}, which chance alone shows "
-            f"{rarity_text(flag.evidence, classes)} among {count(classes, 'class', 'classes')}."
+            f"{rarity_text(flag.evidence, classes)} among {count(classes, 'class', 'classes')}. "
+            "How sure a drop is, is reckoned with one a year for each class."
         )
     if 0 < reference < 200:
         notes.append(f"Its reference is still uncertain (n = {reference}).")

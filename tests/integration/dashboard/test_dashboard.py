@@ -136,7 +136,7 @@ class TestPages:
         """What, since when, mistaken for what, and what was done."""
         page = weak.page(f"/class/{story.WEAK}")
 
-        assert "needs attention since 8 Mar" in page
+        assert re.search("needs attention since 8 Mar, (over )?[0-9.]+ % sure", page)
         assert "Since 2026-03-08, v1 was right on" in page
         assert "Cow is shown to be worse" in page
 

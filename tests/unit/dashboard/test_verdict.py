@@ -35,8 +35,7 @@ class TestOverview:
 
         assert said.tone == "bad"
         assert plain(said.sentence) == (
-            "1 of 2 classes needs attention: Elephant since 11 Mar (by chance at most once "
-            "in 7 years), now mistaken for Cow"
+            "1 of 2 classes needs attention: Elephant since 11 Mar, 93 % sure, now mistaken for Cow"
         )
 
     def test_names_three_and_counts_the_others(self):
@@ -170,7 +169,7 @@ class TestOneClass:
         said = verdict.of_class(one_class_of(weak("Elephant")))
 
         assert plain(said.sentence) == (
-            "Elephant needs attention since 11 Mar, now mistaken for Cow"
+            "Elephant needs attention since 11 Mar, 93 % sure, now mistaken for Cow"
         )
         assert "Evidence of a drop: 5,000, where 1,000 raises an alarm." in said.notes[1]
         assert said.notes[2].startswith("The alarm's evidence was ")
@@ -238,4 +237,4 @@ class TestOneClass:
 
         said = verdict.of_class(replace(facts, events=events))
 
-        assert plain(said.sentence) == "Dog needs attention since 11 Mar"
+        assert plain(said.sentence) == "Dog needs attention since 11 Mar, 93 % sure"

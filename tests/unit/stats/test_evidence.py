@@ -13,12 +13,14 @@ from core.stats.evidence import (
     WEIGHTS,
     alarm_threshold,
     carried_over,
+    certainty,
     empty_log_m,
     evidence_of,
     recovery_step,
     step,
     weights_of,
 )
+from tests.bench.certainty import watch
 
 levels = st.floats(0.02, 0.995, allow_subnormal=False)
 # SciPy's binomial, which checks ours, gives up at probabilities like 1e-300.
@@ -160,6 +162,24 @@ class TestCarriedOver:
         log_m = carried_over(np.array(evidence), len(RATIOS))
 
         assert evidence_of(log_m, np.array(WEIGHTS)) == pytest.approx(evidence)
+
+
+class TestCertainty:
+    """How sure it is that a class has fallen."""
+
+    def test_is_even_with_the_evidence_of_a_year(self):
+        """One fall a year against the evidence of 365 days and a quarter."""
+        assert certainty(0.0) == 0.0
+        assert certainty(365.25) == pytest.approx(0.5)
+        assert certainty(float(np.finfo(np.float64).max)) == 1.0
+
+    def test_claims_no_more_than_is_true(self):
+        """Of the alarms of simulated classes at least as many are true as is claimed of them."""
+        alarms = watch(300, often=1.0)
+        middling = (alarms.later > 0.8) & (alarms.later < 0.95)
+
+        assert middling.sum() > 500
+        assert alarms.fallen[middling].mean() >= alarms.later[middling].mean()
 
 
 class TestAlarmThreshold:
