@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,6 +127,12 @@ def fortnight(
         engine = database.create_engine(url)
         yield Fortnight(engine, home)
         engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def copied(postgres_url: str) -> Callable[[str], AbstractContextManager[str]]:
+    """Copies a database of this server that nobody is connected to, and gives the address."""
+    return functools.partial(_copied, postgres_url)
 
 
 @contextmanager

@@ -76,6 +76,19 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Past:
+    """What the days up to the fault showed: the same for every fault.
+
+    Attributes:
+        days: How the class that gets worse did.
+        opened: Which class was flagged, and on which day.
+    """
+
+    days: list[ClassDay]
+    opened: list[tuple[int, str]]
+
+
+@dataclass(frozen=True)
 class Lived:
     """What the days showed.
 
@@ -92,12 +105,18 @@ class Lived:
     false_alarms: list[tuple[int, str]]
 
 
+def live_well(engine: Engine, home: Path, fresh: Mapping[str, Sequence[bytes]], plan: Plan) -> Past:
+    """Live through the days before the fault; arguments as `live`."""
+    return _live(engine, home, fresh, plan, None, range(1, FAULT_DAY))
+
+
 def live(
     engine: Engine,
     home: Path,
     fresh: Mapping[str, Sequence[bytes]],
     plan: Plan,
     degrade: tuple[str, Degrade],
+    past: Past | None = None,
 ) -> Lived:
     """Live through the days on a database whose champion serves since before the first.
 
@@ -107,11 +126,33 @@ def live(
         fresh: Picture files by label, `plan.days * plan.per_day` of each.
         plan: What happens.
         degrade: Name and function of the degradation.
+        past: What `live_well` showed on this database, or the one that it is a copy of; without,
+            those days are lived through now.
     """
+    past = past or live_well(engine, home, fresh, plan)
+    lived = _live(engine, home, fresh, plan, degrade, range(FAULT_DAY, plan.days + 1))
+    opened = past.opened + lived.opened
+    alarms = [number for number, label in opened if label == plan.weak and number >= FAULT_DAY]
+    return Lived(
+        before=_accuracy(past.days),
+        after=_accuracy(lived.days),
+        alarm_day=alarms[0] - FAULT_DAY + 1 if alarms else None,
+        false_alarms=[each for each in opened if each[1] != plan.weak or each[0] < FAULT_DAY],
+    )
+
+
+def _live(
+    engine: Engine,
+    home: Path,
+    fresh: Mapping[str, Sequence[bytes]],
+    plan: Plan,
+    degrade: tuple[str, Degrade] | None,
+    numbers: range,
+) -> Past:
     options = MonitorOptions(per_class=plan.per_day, retrain=False)
     days: list[ClassDay] = []
     opened: list[tuple[int, str]] = []
-    for number in range(1, plan.days + 1):
+    for number in numbers:
         today = plan.first + timedelta(days=number - 1)
         _arrive(engine, home / f"day-{number:02}", _of_day(fresh, plan, number, degrade), today)
         night = FixedClock(day_bounds(today)[1] + timedelta(hours=2))
@@ -121,23 +162,20 @@ def live(
         assert report.status == "done", report
         days += [row for row in report.classes if row.label == plan.weak]
         opened += [(number, label) for label in report.opened]
-    alarms = [number for number, label in opened if label == plan.weak and number >= FAULT_DAY]
-    return Lived(
-        before=_accuracy(days[: FAULT_DAY - 1]),
-        after=_accuracy(days[FAULT_DAY - 1 :]),
-        alarm_day=alarms[0] - FAULT_DAY + 1 if alarms else None,
-        false_alarms=[each for each in opened if each[1] != plan.weak or each[0] < FAULT_DAY],
-    )
+    return Past(days, opened)
 
 
 def _of_day(
-    fresh: Mapping[str, Sequence[bytes]], plan: Plan, number: int, degrade: tuple[str, Degrade]
+    fresh: Mapping[str, Sequence[bytes]],
+    plan: Plan,
+    number: int,
+    degrade: tuple[str, Degrade] | None,
 ) -> dict[str, list[bytes]]:
     """Return the files of one day, by label."""
-    name, worsen = degrade
     turn = slice((number - 1) * plan.per_day, number * plan.per_day)
     arriving = {label: list(pictures[turn]) for label, pictures in fresh.items()}
-    if number >= FAULT_DAY:
+    if degrade is not None:
+        name, worsen = degrade
         source = plan.donor if name == ANOTHER_SPECIES else plan.weak
         pictures = [Image.open(io.BytesIO(data)) for data in arriving[source]]
         arriving[plan.weak] = [worsen(picture) for picture in pictures]

@@ -1,16 +1,28 @@
 """Weeks of real pictures, five ways in which one class gets worse, one at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
-from tests.degradations import FAULT_DAY, Lived, Plan, degradations, live
+from core.store.database import create_engine
+from tests.degradations import (
+    FAULT_DAY,
+    Lived,
+    Past,
+    Plan,
+    degradations,
+    live,
+    live_well,
+)
 from tests.perceptron import perceptron_bundle
 from tests.pool import FIRST_DAY, admit
 from weakspot import sample_data
+
+Copied = Callable[[str], AbstractContextManager[str]]
 
 LEARNT, HELD_BACK = 400, 200
 WAYS = degradations(blur=3, light=0.12, kept=0.6)
@@ -40,19 +52,42 @@ def bundle(
     )
 
 
+@pytest.fixture(scope="module")
+def fresh(pictures: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:
+    """What arrives on all days together, by label."""
+    last = PLAN.days * PLAN.per_day
+    return {label: list(files[-last:]) for label, files in pictures.items()}
+
+
+@pytest.fixture(scope="module")
+def past(
+    bundle: Path,
+    fresh: Mapping[str, Sequence[bytes]],
+    module_engine: Engine,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Past:
+    """What the days before the fault showed: the same ones for every degradation."""
+    admit(module_engine, bundle, promoted_at=datetime(2026, 2, 20, tzinfo=UTC))
+    past = live_well(module_engine, tmp_path_factory.mktemp("past"), fresh, PLAN)
+    module_engine.dispose()  # what is connected to cannot be copied
+    return past
+
+
 @pytest.fixture
 def lived(
     request: pytest.FixtureRequest,
-    bundle: Path,
-    pictures: Mapping[str, Sequence[bytes]],
-    engine: Engine,
+    past: Past,
+    fresh: Mapping[str, Sequence[bytes]],
+    module_engine: Engine,
+    copied: Copied,
     tmp_path: Path,
-) -> Lived:
+) -> Iterator[Lived]:
     """What the days showed of the degradation that the test is called with."""
-    admit(engine, bundle, promoted_at=datetime(2026, 2, 20, tzinfo=UTC))
-    last = PLAN.days * PLAN.per_day
-    fresh = {label: files[-last:] for label, files in pictures.items()}
-    return live(engine, tmp_path, fresh, PLAN, (request.param, WAYS[request.param]))
+    degrade = (request.param, WAYS[request.param])
+    with copied(str(module_engine.url.database)) as url:
+        engine = create_engine(url)
+        yield live(engine, tmp_path, fresh, PLAN, degrade, past)
+        engine.dispose()
 
 
 class TestDegradations:
