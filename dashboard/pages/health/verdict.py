@@ -224,7 +224,7 @@ def _of_state(facts: OneClass) -> list[str]:
         notes.append(
             f"The alarm's evidence was {evidence_text(flag.evidence)}, which chance alone shows "
             f"{rarity_text(flag.evidence, classes)} among {count(classes, 'class', 'classes')}. "
-            "How sure a drop is, is reckoned with one a year for each class."
+            "How sure it is takes each class to fall once a year."
         )
     if 0 < reference < 200:
         notes.append(f"Its reference is still uncertain (n = {reference}).")
