@@ -120,6 +120,7 @@ def alert(of: Flag, confused_with: str | None = "Cow") -> Alert:
         confused_with=confused_with,
         images=[1, 2],
         resolved_at=of.closed_at,
+        peak=of.evidence,
     )
 
 

@@ -84,16 +84,7 @@ def answer(connection: Connection, item: int, label: str, at: Desktop) -> Item:
         InvalidImageError: Its picture was altered on the disk.
     """
     images.lock(connection)  # before the row, as an import does, or each would wait for the other
-    found = inbox.get(connection, item)
-    if _is_repeated(found, "labelled", label, at):
-        return found
-    _require_free(found, at)
-    champion = registry.champion(connection)
-    require_known(connection, label, champion.labels if champion else ())
-    image, undo = (_confirm if found.stream == "suspect" else _take_in)(
-        connection, found, label, at
-    )
-    return _settled(connection, found, "labelled", label, at, image=image, undo=undo)
+    return _answered(connection, inbox.get(connection, item), label, at)
 
 
 def correct(connection: Connection, item: int, label: str, at: Desktop) -> Item:
@@ -104,7 +95,8 @@ def correct(connection: Connection, item: int, label: str, at: Desktop) -> Item:
         return found
     if found.state in {"labelled", "unusable"}:
         _take_back(connection, found, at)
-    return answer(connection, item, label, at)
+        found = inbox.get(connection, item)
+    return _answered(connection, found, label, at)
 
 
 def unusable(connection: Connection, item: int, at: Desktop) -> Item:
@@ -190,6 +182,19 @@ def _is_repeated(found: Item, state: inbox.State, label: str | None, at: Desktop
     """Say whether this is an answer whose receipt was lost on the way."""
     said = (found.state, found.answer, found.answered_by)
     return said == (state, label, at.desk.by)
+
+
+def _answered(connection: Connection, found: Item, label: str, at: Desktop) -> Item:
+    """Write down what an image shows; the pool is locked."""
+    if _is_repeated(found, "labelled", label, at):
+        return found
+    _require_free(found, at)
+    champion = registry.champion(connection)
+    require_known(connection, label, champion.labels if champion else ())
+    image, undo = (_confirm if found.stream == "suspect" else _take_in)(
+        connection, found, label, at
+    )
+    return _settled(connection, found, "labelled", label, at, image=image, undo=undo)
 
 
 def _require_free(found: Item, at: Desktop) -> None:

@@ -140,7 +140,8 @@ def _weakness(reading: ClassReading, facts: Overview) -> Phrase:
 
 
 def _sure(flag: Flag, alert: Alert | None) -> str:
-    return sure_text(certainty(max(flag.evidence, alert.peak if alert else 0.0)))
+    by_alert = alert.certainty if alert else None
+    return sure_text(certainty(flag.evidence) if by_alert is None else by_alert)
 
 
 def _mistaken(alert: Alert | None) -> Phrase:
