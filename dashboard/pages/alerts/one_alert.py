@@ -193,7 +193,7 @@ def _numbers(facts: OneAlert) -> list[tuple[str, Component]]:
         ("Alarm", f"{day_text(flag.raised_on, today=today)}, evidence "
          f"{evidence_text(flag.evidence)} of {evidence_text(flag.threshold)}"),
         ("Largest evidence since", evidence_text(alert.peak)),
-        ("Weak, where each class falls once a year", sure_text(alert.certainty or 0.0)),
+        ("How sure", f"{sure_text(alert.certainty or 0.0)}, if each class falls once a year"),
         ("Recovery shown", closed),
     ]  # fmt: skip
     rows += [

@@ -102,7 +102,7 @@ class TestOneAlert:
         shown = told.page("/alerts", f"?alert={_weak(told)}")
 
         assert "Largest evidence since" in shown
-        assert "Weak, where each class falls once a year" in shown
+        assert "% sure, if each class falls once a year" in shown
         assert "https://hooks.example/…" in shown
         assert "T0KEN" not in shown
         assert SECRET not in shown
