@@ -2,7 +2,8 @@
 
 The folder holds segments. Each process writes one of its own; whoever finds one that nobody writes
 may replay it. A segment that is damaged, or has a row that Postgres refuses, is kept aside under
-another name once all else of it is stored: nothing is silently thrown away.
+another name once all else of it is stored: nothing is silently thrown away. Half a record at the
+end is no damage: its writer was killed before it answered.
 """
 
 from __future__ import annotations
@@ -194,6 +195,13 @@ class Spool:
 
 def _entries(reading: Reading, data: bytes) -> Iterator[Entry]:
     for each in spool_segment.read(data):
+        if isinstance(each, Damage) and each.is_unfinished:
+            _log.warning(
+                "spool segment %s ends in a prediction that was not written whole when its service "
+                "was killed; nobody was answered",
+                reading.path.name,
+            )
+            continue
         if isinstance(each, Damage):
             reading.aside = "damaged"
             lost = "an unknown number of" if each.lost is None else each.lost

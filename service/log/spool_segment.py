@@ -34,10 +34,13 @@ class Damage:
     Attributes:
         offset: Where they begin.
         lost: Records that were there; None where nothing whole follows that could tell.
+        is_unfinished: Whether they are the beginning of a record whose writer was killed. Nobody
+            was answered, for an answer waits until its record is on the disk.
     """
 
     offset: int
     lost: int | None
+    is_unfinished: bool = False
 
 
 class Segment:
@@ -105,7 +108,7 @@ def read(data: bytes) -> Iterator[bytes | Damage]:
         while found is None:
             position = data.find(_MARK, position + 1)
             if position < 0:
-                yield Damage(begun, None)
+                yield Damage(begun, None, _is_beginning(data[begun:], expected))
                 return
             found = _record_at(data, position)
         number, payload = found
@@ -124,6 +127,17 @@ def _record_at(data: bytes, position: int) -> tuple[int, bytes] | None:
         return None
     known = zlib.crc32(payload, zlib.crc32(_NUMBERED.pack(number, length)))
     return (number, payload) if crc == known else None
+
+
+def _is_beginning(rest: bytes, expected: int) -> bool:
+    """Say whether bytes are a record cut short, and not a whole one with a damaged length."""
+    known = _MARK + struct.pack(">I", expected)
+    if len(rest) < _FRAME.size:
+        return rest[: len(known)] == known[: len(rest)]
+    _, _, length, crc = _FRAME.unpack_from(rest)
+    payload = rest[_FRAME.size :]
+    whole = zlib.crc32(payload, zlib.crc32(_NUMBERED.pack(expected, len(payload))))
+    return rest.startswith(known) and len(payload) < length and whole != crc
 
 
 @contextlib.contextmanager

@@ -163,9 +163,26 @@ class TestSegment:
         *whole, torn = spool_segment.read(data)
 
         if cut < 16:
-            assert (whole, torn) == ([b"whole"], Damage(21, None))
+            assert (whole, torn) == ([b"whole"], Damage(21, None, is_unfinished=True))
         else:
             assert (whole, torn) == ([b"whole"], b"")
+
+    @given(st.binary(min_size=1, max_size=50), st.integers(1, 65))
+    def test_knows_a_record_cut_short(self, payload: bytes, cut: int):
+        """F03: any beginning of the next record, and nothing else, was on its way."""
+        data = spool_segment.frame(0, b"whole")
+        torn = spool_segment.frame(1, payload)[: min(cut, 15 + len(payload))]
+        other = spool_segment.frame(2, payload)[: len(torn)]
+
+        assert list(spool_segment.read(data + torn))[1].is_unfinished
+        assert len(torn) < 8 or not list(spool_segment.read(data + other))[1].is_unfinished
+
+    def test_knows_a_damaged_length_of_the_last_record(self):
+        """A whole answer behind a wrong length is no half one: it is kept for a person."""
+        data = bytearray(spool_segment.frame(0, b"whole"))
+        data[10] ^= 1
+
+        assert list(spool_segment.read(bytes(data))) == [Damage(0, None)]
 
     def test_takes_half_a_write_back(self, tmp_path: Path):
         """F10: a full disk leaves nothing behind that was not written whole."""
@@ -275,6 +292,20 @@ class TestSpool:
         assert spool.aside == 1
         assert path.name in caplog.text
         assert f"byte {place}" in caplog.text
+
+    def test_drops_what_was_not_written_whole(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ):
+        """F03: a kill in mid-write leaves half an answer that nobody got, and no file behind."""
+        path = spooled(tmp_path, entry("Cat"), entry("Dog"))
+        path.write_bytes(path.read_bytes()[:-7])
+        spool = Spool(tmp_path, max_bytes=10_000_000)
+
+        labels = [each.prediction.label for each in taken(spool)]
+
+        assert labels == ["Cat"]
+        assert list(tmp_path.iterdir()) == []
+        assert "nobody was answered" in caplog.text
 
     def test_sweeps_files_without_a_name(self, tmp_path: Path):
         """A process that died before its first write leaves an empty file."""
