@@ -280,7 +280,7 @@ class TestSpool:
         """Whole rows are stored; the file stays for a person, and the log names the place."""
         path = spooled(tmp_path, entry("Cat"), entry("Dog"), entry("Spider"))
         data = bytearray(path.read_bytes())
-        place = data.index(b"\xf5", 1)
+        place = data.index(b"\xf5\xfeWS", 1)  # not the checksum of the first
         data[place + 100] ^= 1
         path.write_bytes(data)
         spool = Spool(tmp_path, max_bytes=10_000_000)
