@@ -40,10 +40,13 @@ demo: setup  ## The whole story on sample data, in minutes (ARGS="--exit --json"
 check: setup  ## All that CI checks, fastest first
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(MAKE) --no-print-directory -j2 --output-sync=target layers types tests-of-the-story
-	@$(MAKE) --no-print-directory -j3 --output-sync=target tests-of-monitor tests-of-service tests-of-browser tests-of-parts tests-of-training tests-of-ray tests-of-dashboard
+	@$(ONE_THREAD) $(MAKE) --no-print-directory -j3 --output-sync=target tests-of-monitor tests-of-service tests-of-browser tests-of-parts tests-of-training tests-of-ray tests-of-dashboard
 
 # The story has the machine nearly to itself, for people are told how long it takes. The others are
 # shared out among runs of which most wait more than they compute; the longest begin first.
+# Three of them share two cores: a library's own threads would mostly wait for each other, spinning.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
 tests-of-the-story: setup
 	@$(call pytest,tests/end_to_end)
 
