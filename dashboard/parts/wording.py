@@ -6,14 +6,12 @@ it is shown.
 
 from __future__ import annotations
 
-import math
 from datetime import date, datetime
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _ELLIPSIS = "…"
 _DAYS_A_YEAR = 365.25
-_HARDLY_SURER = 0.999
 
 
 def day_text(day: date, *, today: date) -> str:
@@ -46,18 +44,6 @@ def evidence_text(evidence: float) -> str:
         return f"{evidence:,.0f}"
     mantissa, exponent = f"{evidence:.1e}".split("e")
     return f"{mantissa} × {power_text(int(exponent))}"
-
-
-def sure_text(certainty: float) -> str:
-    """Return a probability as `96 % sure`; it is never rounded up.
-
-    Args:
-        certainty: The probability, in [0, 1].
-    """
-    if certainty >= _HARDLY_SURER:
-        return f"over {100 * _HARDLY_SURER:.1f} % sure"
-    tenths = math.floor(1000 * certainty)
-    return f"{tenths / 10:.1f} % sure" if tenths > 990 else f"{tenths // 10} % sure"
 
 
 def rarity_text(evidence: float, classes: int) -> str:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from core import telling
 from core.escaping import one_line
 from core.judging.rules import CERTAIN_REFERENCE
+from core.shown.phrases import sure_text
+from core.stats.evidence import certainty
 from core.stats.proportions import jeffreys
 from core.store import alerts, class_days, class_state, validations, worsening
 from core.store.alerts import NewAlert
@@ -213,7 +215,8 @@ def _lines(facts: Facts, n: int, correct: int, mistaken: Sequence[tuple[str, int
         f"{one_line(flag.label)}: {_percent(correct / n)}, 95 % interval {low} to {high}. "
         f"Its reference is {_percent(facts.reference)}.",
         f"Evidence {_number(flag.evidence)} on {flag.raised_on}, threshold {flag.threshold:,.0f}: "
-        f"{_budget(flag.threshold, facts.classes)}.",
+        f"{_budget(flag.threshold, facts.classes)}. It is {sure_text(certainty(flag.evidence))} "
+        "that the class has fallen, if each falls once a year.",
     ]
     if mistaken:
         shown = ", ".join(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dash import dcc, html
 
+from core.shown.phrases import sure_text
 from core.store.alert_states import TRANSITIONS
 from dashboard.address import class_address, image_address
 from dashboard.pages.alerts.view import (
@@ -22,7 +23,7 @@ from dashboard.parts.buttons import button
 from dashboard.parts.guarding import guarded
 from dashboard.parts.moment import named, shown
 from dashboard.parts.saying import Phrase, Verdict
-from dashboard.parts.wording import count, day_text, evidence_text, percent, sure_text
+from dashboard.parts.wording import count, day_text, evidence_text, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

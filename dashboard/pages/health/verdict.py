@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from core.shown.phrases import sure_text
 from core.stats.evidence import RECOVERY_THRESHOLD, certainty
 from dashboard.parts.saying import Mention, Phrase, Tone, Verdict
 from dashboard.parts.wording import (
@@ -14,7 +15,6 @@ from dashboard.parts.wording import (
     evidence_text,
     percent,
     rarity_text,
-    sure_text,
 )
 
 if TYPE_CHECKING:

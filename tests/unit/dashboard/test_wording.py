@@ -13,7 +13,6 @@ from dashboard.parts.wording import (
     points,
     rarity_text,
     shortened,
-    sure_text,
 )
 
 TODAY = date(2026, 3, 15)
@@ -81,26 +80,6 @@ class TestRarity:
     def test_is_the_evidence_shared_by_the_classes_in_days(self, evidence, classes, text):
         """As at the threshold: 30 K / b is once in 30 / b days, the budget itself."""
         assert rarity_text(evidence, classes) == text
-
-
-class TestSureness:
-    """How sure it is that a class has fallen."""
-
-    @pytest.mark.parametrize(
-        ("certainty", "text"),
-        [
-            (0.5, "50 % sure"),
-            (0.9599, "95 % sure"),
-            (0.98999, "98 % sure"),
-            (0.99, "99 % sure"),
-            (0.9929, "99.2 % sure"),
-            (0.999, "over 99.9 % sure"),
-            (1.0, "over 99.9 % sure"),
-        ],
-    )
-    def test_is_never_rounded_up(self, certainty, text):
-        """Nobody is surer than the number says, and nobody is quite sure."""
-        assert sure_text(certainty) == text
 
 
 class TestCounts:

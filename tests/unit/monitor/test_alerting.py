@@ -52,6 +52,7 @@ class TestCompose:
         assert "95 % interval 14 % to 52 %. Its reference is 91 %." in body
         assert "Evidence 5,400 on 2026-03-09, threshold 1,500" in body
         assert "at most 0.3 false alarms in 30 days, over all 15 classes" in body
+        assert "It is 93 % sure that the class has fallen, if each falls once a year." in body
 
     def test_confusions_are_added_up_and_equals_go_by_name(self, facts: Facts):
         """Cat and Bear both have four; Dog has six."""
