@@ -146,7 +146,7 @@ class TestStore:
                 store.write([Entry(said())])
 
             assert waited_s < 4
-            assert time.monotonic() - begun < 0.1
+            assert time.monotonic() - begun < waited_s / 2
 
     def test_notices_a_locked_table(self, engine: Engine):
         """F22: a migration in the way must not hold the callers."""

@@ -200,7 +200,7 @@ class TestShadow:
 
         desk.offer(1000)
 
-        assert time.perf_counter() - begun < 0.5
+        assert time.perf_counter() - begun < 2  # a thousand waits would be minutes
         assert desk.dropped == {"full": 997}
 
     def test_leaves_out_answers_of_another_version(self, desk: Desk):

@@ -252,10 +252,10 @@ class TestSeveralPictures:
         frames = [images.photo(32, 32, seed) for seed in range(30)] * 100
         file = images.animated_webp(frames)
 
-        started = time.monotonic()
+        started = time.process_time()
         decode(file)
 
-        assert time.monotonic() - started < 1
+        assert time.process_time() - started < 1
 
     def test_a_camera_file_of_several_pictures_shows_the_main_one(self):
         """Multi-picture JPEGs are ordinary JPEGs with an appendix."""

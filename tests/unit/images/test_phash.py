@@ -131,23 +131,23 @@ class TestNearDuplicates:
 
     def test_puts_a_million_flat_pictures_together_at_once(self):
         """Scanned blank pages share one hash; comparing them pairwise would take days."""
-        started = time.monotonic()
+        started = time.process_time()
 
         clusters = near_duplicates([1 << 63] * 1_000_000)
 
         assert not clusters.any()
-        assert time.monotonic() - started < 5
+        assert time.process_time() - started < 5
 
     def test_bounds_the_work_for_a_crowd_of_look_alikes(self):
         """Frames of one fixed camera are all close to each other, and all different."""
         rng = np.random.default_rng(0)
         crowd = [_flip(0x0123456789ABCDEF, rng.choice(64, 3, replace=False)) for _ in range(8000)]
-        started = time.monotonic()
+        started = time.process_time()
 
         clusters = near_duplicates(crowd)
 
         assert not clusters.any()
-        assert time.monotonic() - started < 10
+        assert time.process_time() - started < 10
 
     def test_refuses_a_distance_at_which_everything_is_alike(self):
         """Strangers differ in about 32 bits; the bands get too narrow long before."""

@@ -76,11 +76,11 @@ class TestCompare:
         """22,500 tests, corrected and judged."""
         rng = np.random.default_rng(3)
         past, day = _sums(rng, 2_500, 28_000), _sums(rng, 2_500, 4_000)
-        begun = time.monotonic()
+        begun = time.process_time()
 
         _drifting(class_means.compare([Normal("past", past)], day, ()))
 
-        assert time.monotonic() - begun < 5
+        assert time.process_time() - begun < 5
 
     def test_takes_the_first_reference_that_has_rows_enough(self):
         """The profile knows a few classes well; the rest is compared with past days."""

@@ -213,13 +213,13 @@ class TestJson:
         """I15: parsed, this body would take half a gigabyte."""
         body = b'{"inputs": [' + b"0," * 7_000_000 + b"0]}"
         tracemalloc.start()
-        begun = time.monotonic()
+        begun = time.process_time()
 
         with pytest.raises(HTTPException) as refused:
             read(body)
 
         assert refused.value.status_code == 413
-        assert time.monotonic() - begun < 1
+        assert time.process_time() - begun < 1
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
         tracemalloc.stop()
 
