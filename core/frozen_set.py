@@ -20,7 +20,7 @@ from core.bundle import marks
 from core.bundle.marks import Marks
 from core.bundle.runner import Runner
 from core.errors import BundleError, InvalidImageError
-from core.store import alerts, registry, sentinel_checks
+from core.store import notices, registry, sentinel_checks
 from core.store.alerts import Alert
 from core.store.sentinel_checks import Baseline, Check, Verdict, baseline_of
 
@@ -142,7 +142,7 @@ def raise_alerts(connection: Connection, version: str, *, now: datetime) -> list
     for kind, unsound in _in_force(connection, version, now).items():
         if not unsound:
             continue
-        found = alerts.raise_notice(
+        found = notices.raise_once(
             connection,
             kind,
             version,
@@ -166,9 +166,9 @@ def follow(connection: Connection, version: str, *, now: datetime) -> Notices:
     for kind in KINDS:
         over = [] if found[kind] else [version]
         if serves:
-            causes = alerts.unresolved_causes(connection, kind)
+            causes = notices.causes(connection, kind)
             over += [cause for cause in causes if cause != version]
-        resolved += [alerts.resolve_notice(connection, kind, cause, now=now) for cause in over]
+        resolved += [notices.resolve(connection, kind, cause, now=now) for cause in over]
     return Notices(
         raise_alerts(connection, version, now=now), [alert for alert in resolved if alert]
     )

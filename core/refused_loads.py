@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from core import telling
 from core.escaping import one_line
-from core.store import alerts, registry
+from core.store import alerts, notices, registry
 from core.telling import News
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def follow(connection: Connection, *, now: datetime) -> list[News]:
         What has become of alerts: nothing where nothing is new.
     """
     champion = registry.champion(connection)
-    known = alerts.unresolved_causes(connection, KIND)
+    known = notices.causes(connection, KIND)
     over = [cause for cause in known if champion is None or cause != champion.version]
     raised: Alert | None = None
     if champion is not None:
@@ -51,7 +51,7 @@ def follow(connection: Connection, *, now: datetime) -> list[News]:
             raised = _raise(connection, champion.version, refusals, now=now)
         elif champion.version in known and any(each.ok for each in latest):
             over.append(champion.version)
-    resolved = [alerts.resolve_notice(connection, KIND, cause, now=now) for cause in over]
+    resolved = [notices.resolve(connection, KIND, cause, now=now) for cause in over]
     news = [News("resolved", each) for each in resolved if each]
     news += [News("opened", raised)] if raised else []
     telling.tell(connection, news, now=now)
@@ -63,7 +63,7 @@ def _raise(
 ) -> Alert | None:
     """Raise the alert, or keep up to date which services it is about; return it if it is new."""
     serving = registry.serving(connection, [each.instance for each in refusals])
-    raised = alerts.raise_notice(
+    raised = notices.raise_once(
         connection,
         KIND,
         version,
@@ -72,7 +72,7 @@ def _raise(
         now=now,
     )
     evidence = {"version": version, "refused": [_told(each, serving) for each in refusals]}
-    alerts.set_notice_evidence(connection, KIND, version, evidence)
+    notices.set_evidence(connection, KIND, version, evidence)
     return raised and alerts.get(connection, raised.id)
 
 

@@ -24,7 +24,7 @@ from apscheduler.triggers.cron import CronTrigger
 from core import refused_loads, telling
 from core.clock import Clock
 from core.errors import StaleRunError, StoreError, UsageError, WeakspotError
-from core.store import alerts, due
+from core.store import due, notices
 from core.store.database import transaction
 from core.telling import News
 from monitor import corrections, daily
@@ -229,7 +229,7 @@ def tell_whether_late(
     now = clock.now()
     with transaction(engine) as connection:
         look = due.look(connection, now, hour_utc=options.hour_utc, by=holder)
-        alert = look.raised or alerts.unresolved(connection, due.KIND, due.CAUSE)
+        alert = look.raised or notices.unresolved(connection, due.KIND, due.CAUSE)
         news = [News("opened", alert)] if alert else []
         news += [News("resolved", look.resolved)] if look.resolved else []
         telling.tell(connection, news, now=now)

@@ -19,7 +19,7 @@ from plotly.utils import PlotlyJSONEncoder
 from sqlalchemy import Connection, Engine
 
 from core.clock import FixedClock, day_bounds
-from core.store import alerts
+from core.store import notices
 from core.store.database import transaction
 from dashboard.app import create_app, draw
 from dashboard.door.caller import OWNER
@@ -72,7 +72,7 @@ class Told:
 
 def notice(connection: Connection, cause: str) -> None:
     """Raise an alert about no class."""
-    alerts.raise_notice(connection, "pooled", cause, title=f"about {cause}", body="", now=NOON)
+    notices.raise_once(connection, "pooled", cause, title=f"about {cause}", body="", now=NOON)
 
 
 def same(

@@ -15,7 +15,7 @@ from core.store import (
     flags,
     job_rows,
     jobs,
-    open_alerts,
+    notices,
     registry,
     runs,
 )
@@ -130,7 +130,7 @@ def gathered(
         moves=registry.history(connection),
         flags=raised,
         alerts={alert.flag: alert for alert in told if alert.flag is not None},
-        notices=open_alerts.notices(connection, RECENT_ROWS),
+        notices=notices.latest(connection, RECENT_ROWS),
         jobs=jobs.latest(connection, RECENT_ROWS, label=label, bare=label is None),
         failed=[
             run

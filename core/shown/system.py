@@ -12,11 +12,11 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from core.store import (
-    alerts,
     database,
     due,
     job_lines,
     last_runs,
+    notices,
     registry,
     rollups,
     runs,
@@ -133,7 +133,7 @@ def gather(connection: Connection, *, now: datetime) -> System:
         tables=_sizes.of(connection),
         exam=validations.last_done(connection),
         late=due.late_days(connection, now, hour_utc=_LATEST_HOUR),
-        told=alerts.unresolved(connection, due.KIND, due.CAUSE),
+        told=notices.unresolved(connection, due.KIND, due.CAUSE),
         at_work=runs.slots_at_work(connection, (due.DAY,), now=now),
         steps=last_runs.last_steps(connection, (due.DAY,)),
         errands=last_runs.last_errands(connection),

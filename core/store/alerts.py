@@ -3,7 +3,8 @@
 A cause has one alert, however many days it lasts: a flag, or for what no class is to blame for, a
 kind and a name such as (`monitor`, `day 2026-03-08`). Every change of state is in the audit trail.
 Which messages follow from it is decided elsewhere; what is remembered here is what people were
-told. Whether a class has become worse since is asked in core.store.worsening.
+told. Whether a class has become worse since is asked in core.store.worsening; alerts about no class
+are raised and resolved in core.store.notices.
 """
 
 from collections.abc import Mapping, Sequence
@@ -168,64 +169,6 @@ def raise_alert(connection: Connection, alert: NewAlert) -> bool:
     return raised is not None
 
 
-_NOTICE = sa.text("""
-    INSERT INTO alerts (at, state, title, body, images, kind, cause)
-    VALUES (:at, 'open', :title, :body, '[]', :kind, :cause)
-        ON CONFLICT (kind, cause) WHERE state <> 'resolved' DO NOTHING
- RETURNING id
-""")
-
-
-def raise_notice(
-    connection: Connection, kind: Kind, cause: str, *, title: str, body: str, now: datetime
-) -> Alert | None:
-    """Store an alert that is about no class; None when one of this cause is unresolved already.
-
-    Args:
-        connection: Where to write.
-        kind: What sort of cause it is.
-        cause: Its name, the same whenever it is noticed; `resolve_notice` takes it, too.
-        title: One line.
-        body: Plain text of a few lines.
-        now: The present moment.
-    """
-    values = {"at": now, "kind": kind, "cause": cause, "title": title, "body": body}
-    raised = connection.execute(_NOTICE, values).scalar_one_or_none()
-    if raised is None:
-        return None
-    _audit(connection, raised, "raise alert", by="monitor", now=now, detail={"cause": cause})
-    return get(connection, raised)
-
-
-def resolve_notice(
-    connection: Connection, kind: Kind, cause: str, *, now: datetime
-) -> Alert | None:
-    """Resolve the alert of a cause that is over, and return it; None when there is none to."""
-    statement = sa.select(col(AlertRow.id)).where(
-        col(AlertRow.kind) == kind, col(AlertRow.cause) == cause, col(AlertRow.state) != "resolved"
-    )
-    found = connection.execute(statement).scalar_one_or_none()
-    return None if found is None else move(connection, found, "resolve", by="monitor", now=now)
-
-
-def unresolved(connection: Connection, kind: Kind, cause: str) -> Alert | None:
-    """Return the alert of a cause that is not over; None when there is none."""
-    statement = ALERTS.where(
-        col(AlertRow.kind) == kind, col(AlertRow.cause) == cause, col(AlertRow.state) != "resolved"
-    )
-    row = connection.execute(statement).one_or_none()
-    return None if row is None else Alert(*row)
-
-
-def unresolved_causes(connection: Connection, kind: Kind) -> list[str]:
-    """Return the causes of a kind whose alerts are not over, the oldest first."""
-    statement = sa.select(col(AlertRow.cause)).where(
-        col(AlertRow.kind) == kind, col(AlertRow.state) != "resolved"
-    )
-    found = connection.execute(statement.order_by(col(AlertRow.id))).scalars()
-    return [cause for cause in found if cause is not None]
-
-
 def resolve(connection: Connection, flag: int, *, now: datetime) -> bool:
     """Resolve a flag's alert, and say whether there was one to resolve."""
     statement = sa.select(col(AlertRow.id)).where(
@@ -307,16 +250,6 @@ def set_evidence(connection: Connection, flag: int, evidence: Mapping[str, Any])
     if confused := evidence.get("confused"):
         values["confused_with"] = confused["label"]
     connection.execute(statement.values(values))
-
-
-def set_notice_evidence(
-    connection: Connection, kind: Kind, cause: str, evidence: Mapping[str, Any]
-) -> None:
-    """Put what is known by now into the alert of a cause, as long as it is not over."""
-    statement = sa.update(AlertRow).where(
-        col(AlertRow.kind) == kind, col(AlertRow.cause) == cause, col(AlertRow.state) != "resolved"
-    )
-    connection.execute(statement.values(evidence=dict(evidence)))
 
 
 def causes(connection: Connection, flags: Sequence[int]) -> dict[int, str]:

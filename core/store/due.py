@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from core.clock import day_bounds
-from core.store import alerts, last_runs, registry, runs
+from core.store import last_runs, notices, registry, runs
 from core.store.last_runs import Errand
 from core.store.runs import Slot
 
@@ -162,10 +162,10 @@ def look(connection: Connection, now: datetime, *, hour_utc: int, by: str = "ser
     said = {"late": [day.isoformat() for day in late]}
     last_runs.leave(connection, Errand(last_runs.LATE_CHECK, by, now, now, "done", said))
     if not late:
-        resolved = alerts.resolve_notice(connection, KIND, CAUSE, now=now)
+        resolved = notices.resolve(connection, KIND, CAUSE, now=now)
         return Look(late, resolved=resolved)
     found = Look(late)
-    raised = alerts.raise_notice(
+    raised = notices.raise_once(
         connection,
         KIND,
         CAUSE,

@@ -1,4 +1,4 @@
-"""Which alerts are not over: how many, those of no class, and what else is to be said in them."""
+"""Which alerts are not over: how many, and what else is to be said in them."""
 
 from __future__ import annotations
 
@@ -29,18 +29,6 @@ def count_at(connection: Connection, moment: datetime) -> int:
         sa.or_(col(AlertRow.resolved_at).is_(None), col(AlertRow.resolved_at) > moment),
     )
     return connection.execute(statement).scalar_one()
-
-
-def notices(connection: Connection, limit: int) -> list[Alert]:
-    """Return alerts that are about no class: first those that are not over, each newest first.
-
-    Args:
-        connection: Where to ask.
-        limit: At most so many.
-    """
-    over = col(AlertRow.state) == "resolved"
-    statement = ALERTS.where(col(AlertRow.flag).is_(None)).order_by(over, col(AlertRow.id).desc())
-    return [Alert(*row) for row in connection.execute(statement.limit(limit))]
 
 
 _ADD_LINE = sa.text("""

@@ -23,7 +23,7 @@ import numpy as np
 
 from core.stats import cause
 from core.stats.cause import Reference, Rows, Verdict
-from core.store import alerts, flags, sentinel_checks, traces
+from core.store import alerts, flags, notices, sentinel_checks, traces
 from core.store.traces import Stretch
 from monitor.diagnosis import label_doubts, mistaken
 from monitor.diagnosis.diagnosis_words import sentences_of
@@ -168,7 +168,7 @@ def _name_under_runtime(connection: Connection, untold: Sequence[Flag], version:
     classes = [{"label": flag.label, "since": flag.since.isoformat()} for flag in untold]
     if classes:
         evidence = {"cause": "runtime", "classes": classes}
-        alerts.set_notice_evidence(connection, "runtime", version.version, evidence)
+        notices.set_evidence(connection, "runtime", version.version, evidence)
 
 
 def diagnose(material: Material) -> Diagnosis:

@@ -22,7 +22,7 @@ from core.bundle import files
 from core.bundle.runner import Runner
 from core.errors import BundleError
 from core.frozen_set import Asked, Who
-from core.store import alerts, registry, sentinel_checks
+from core.store import notices, registry, sentinel_checks
 from core.store.database import transaction
 from core.telling import News
 
@@ -95,7 +95,7 @@ def tell(connection: Connection, version: str, *, now: datetime) -> None:
     there again rather than forgotten.
     """
     found = frozen_set.follow(connection, version, now=now)
-    known = [alerts.unresolved(connection, kind, version) for kind in frozen_set.KINDS]
+    known = [notices.unresolved(connection, kind, version) for kind in frozen_set.KINDS]
     news = [News("opened", each) for each in known if each and now - each.at < _STILL_NEWS]
     news += [News("resolved", each) for each in found.resolved]
     # One by one, so that what is put there again is the message of before.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from core import telling
 from core.escaping import one_line
 from core.stats.paired_bet import PairedEvidence, paired_evidence
-from core.store import alerts, probations, registry
+from core.store import alerts, notices, probations, registry
 from core.telling import News
 from monitor.predecessor import last_day, watched
 
@@ -182,7 +182,7 @@ def _roll_back(
     )
     registry.roll_back(connection, now=now, by=BY, reason=reason, over=probation.version)
     probations.end(connection, probation, "rolled back", now=now)
-    raised = alerts.raise_notice(
+    raised = notices.raise_once(
         connection,
         KIND,
         probation.version,
@@ -193,7 +193,7 @@ def _roll_back(
     if raised is None:
         return None
     evidence = standing.to_dict() | {"version": probation.version, "against": probation.against}
-    alerts.set_notice_evidence(connection, KIND, probation.version, evidence)
+    notices.set_evidence(connection, KIND, probation.version, evidence)
     told = alerts.get(connection, raised.id) or raised
     telling.tell(connection, [News("opened", told)], now=now)
     return told
@@ -228,8 +228,8 @@ def _lines(probation: Probation, standing: Standing, alpha: float) -> list[str]:
 def _resolve_outdated(connection: Connection, *, now: datetime) -> None:
     """Resolve what was told of rollbacks, once another version serves than the one put back."""
     serving = registry.champion(connection)
-    for version in alerts.unresolved_causes(connection, KIND):
+    for version in notices.causes(connection, KIND):
         probation = probations.rolled_back(connection, version)
         if serving and probation and serving.version != probation.against:
-            over = alerts.resolve_notice(connection, KIND, version, now=now)
+            over = notices.resolve(connection, KIND, version, now=now)
             telling.tell(connection, [News("resolved", over)] if over else [], now=now)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from core.escaping import one_line
 from core.judging.rules import change_day
 from core.stats.pooled import POOLED_RATIOS
-from core.store import alerts, class_days, model_days, validations
+from core.store import class_days, model_days, notices, validations
 from core.telling import News
 from monitor.judgement.changes import Changed
 
@@ -62,14 +62,14 @@ def follow(
     news: list[News] = []
     for verdict in current:
         if verdict.whole.recovered:
-            over = alerts.resolve_notice(connection, "pooled", CAUSE, now=now)
+            over = notices.resolve(connection, "pooled", CAUSE, now=now)
             news += [News("resolved", over)] if over else []
         if verdict.whole.alarm:
             raised = _raise(connection, version, verdict.whole, now=now)
             news += [News("opened", raised)] if raised else []
     if not current[-1].whole.recovery_log_m:
         # Nothing is left to recover from: late labels have explained the alarm away.
-        over = alerts.resolve_notice(connection, "pooled", CAUSE, now=now)
+        over = notices.resolve(connection, "pooled", CAUSE, now=now)
         news += [News("resolved", over)] if over else []
     opened, closed = ({each.alert.id for each in news if each.change == change}
                       for change in ("opened", "resolved"))  # fmt: skip
@@ -122,7 +122,7 @@ def _raise(
         f"{version.version} as a whole is worse since {since}: {correct} of {n} right, "
         f"reference {_percent(whole.reference or 0.0)}"
     )
-    return alerts.raise_notice(
+    return notices.raise_once(
         connection, "pooled", CAUSE, title=title, body="\n".join(lines), now=now
     )
 

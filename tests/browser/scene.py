@@ -34,7 +34,17 @@ from core.images.archive import Archive
 from core.images.decode import decode
 from core.images.descriptors import describe
 from core.images.preprocess import preprocess
-from core.store import alert_rules, alerts, images, inbox_queue, jobs, keys, predictions, registry
+from core.store import (
+    alert_rules,
+    alerts,
+    images,
+    inbox_queue,
+    jobs,
+    keys,
+    notices,
+    predictions,
+    registry,
+)
 from core.store.alert_policy import parse
 from core.store.database import transaction
 from core.store.inbox_queue import Desk
@@ -297,8 +307,8 @@ def _handle(engine: Engine) -> None:
     with transaction(engine) as connection:
         late = night_after(4).now() + timedelta(hours=5)
         said = {"title": "The monitor is late: 4 Mar", "body": "One day was not examined in time."}
-        alerts.raise_notice(connection, "monitor", "late", **said, now=late)
-        alerts.resolve_notice(connection, "monitor", "late", now=late + timedelta(hours=2))
+        notices.raise_once(connection, "monitor", "late", **said, now=late)
+        notices.resolve(connection, "monitor", "late", now=late + timedelta(hours=2))
         (weak,) = [each for each in alerts.latest(connection) if each.label == WEAK]
         now = night_after(FAULT_DAY + 1).now() + timedelta(hours=6)
         alerts.move(connection, weak.id, "acknowledge", by=BY[0], now=now, until=None)

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Engine, make_url
 
-from core.store import alerts, registry
+from core.store import notices, registry
 from core.store.database import transaction
 from tests import story
 from tests.browser.visit import Visit
@@ -167,7 +167,7 @@ class TestOpenPage:
 
             with transaction(engine) as connection:
                 said = {"title": "Together <b>worse</b>", "body": "Evidence 612", "now": NOW}
-                alerts.raise_notice(connection, "pooled", "all classes", **said)
+                notices.raise_once(connection, "pooled", "all classes", **said)
 
             expect(page.locator("h1")).to_contain_text("Together <b>worse</b>. No class has been")
             expect(page.locator(".tile").last.locator("dd").first).to_have_text("1")

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from core.store import alert_rules, alerts, audit, keys, outbox
+from core.store import alert_rules, alerts, audit, keys, notices, outbox
 from core.store.alert_policy import parse
 from core.store.database import transaction
 from core.store.keys import Grant
@@ -106,7 +106,7 @@ class TestOne:
         """The monitor may speak of itself."""
         with transaction(engine) as connection:
             now = datetime(2026, 3, 10, tzinfo=UTC)
-            raised = alerts.raise_notice(connection, "monitor", "x", title="t", body="b", now=now)
+            raised = notices.raise_once(connection, "monitor", "x", title="t", body="b", now=now)
         assert raised is not None
         shown = client.get(f"/v1/alerts/{raised.id}").json()
 

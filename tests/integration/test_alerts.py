@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine
 
 from core.errors import ConflictError, NotFoundError, UsageError
-from core.store import alerts, audit, class_days, database, flags, outbox, worsening
+from core.store import alerts, audit, class_days, database, flags, notices, outbox, worsening
 from core.store.alert_states import DEEDS
 from core.store.alerts import Alert, NewAlert
 from core.store.class_days import ClassDay
@@ -285,7 +285,7 @@ class TestNotices:
     """Alerts about no class."""
 
     def _raise(self, connection: Connection) -> Alert | None:
-        return alerts.raise_notice(
+        return notices.raise_once(
             connection, "monitor", "day 2026-03-09", title="t", body="b", now=NOW
         )
 
@@ -293,7 +293,7 @@ class TestNotices:
         """F13, for what is not a class; and again when it comes back."""
         with transaction(engine) as connection:
             first, second = self._raise(connection), self._raise(connection)
-            over = alerts.resolve_notice(connection, "monitor", "day 2026-03-09", now=NOW)
+            over = notices.resolve(connection, "monitor", "day 2026-03-09", now=NOW)
             third = self._raise(connection)
 
         assert first is not None
@@ -305,7 +305,7 @@ class TestNotices:
     def test_that_were_never_raised_cannot_end(self, engine: Engine):
         """Nothing happens."""
         with transaction(engine) as connection:
-            assert alerts.resolve_notice(connection, "monitor", "x", now=NOW) is None
+            assert notices.resolve(connection, "monitor", "x", now=NOW) is None
 
 
 class TestUpgrade:

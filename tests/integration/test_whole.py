@@ -9,7 +9,16 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from core.clock import day_bounds
-from core.store import alert_rules, alerts, audit, class_days, model_days, outbox, validations
+from core.store import (
+    alert_rules,
+    alerts,
+    audit,
+    class_days,
+    model_days,
+    notices,
+    outbox,
+    validations,
+)
 from core.store.alert_policy import parse
 from core.store.class_days import ClassDay
 from core.store.database import transaction
@@ -89,7 +98,7 @@ class TestAlertOfTheWhole:
             judge(engine, version, number, 0.97)
 
         with transaction(engine) as connection:
-            assert alerts.unresolved(connection, "pooled", "all classes") is None
+            assert notices.unresolved(connection, "pooled", "all classes") is None
             changed = [
                 each.detail
                 for each in audit.latest(connection, 200)

@@ -10,7 +10,7 @@ from flask import Flask, g
 from sqlalchemy import Engine
 
 from core.errors import ConflictError, ForbiddenError, UsageError
-from core.store import alert_lines, alert_rules, alerts, flags
+from core.store import alert_lines, alert_rules, alerts, flags, notices
 from core.store.alert_policy import AlertRules, parse
 from core.store.database import transaction
 from dashboard.app import draw
@@ -84,7 +84,7 @@ class TestAlertList:
     def test_is_had_as_a_file_in_which_nothing_is_a_formula(self, told: Told):
         """Titles come from outside."""
         with transaction(told.engine) as connection:
-            alerts.raise_notice(
+            notices.raise_once(
                 connection, "monitor", "=x", title="=1+1", body="", now=told.now.now()
             )
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from PIL import Image
 from sqlalchemy import Engine
 
-from core.store import alerts
+from core.store import notices
 from core.store.database import create_engine, transaction
 from tests import story
 from tests.pool import add_pictures, day, night_after, register
@@ -41,7 +41,7 @@ class TestAlertsAboutNoClass:
             notice(connection, "the first")
             for number in range(250):
                 notice(connection, f"cause {number}")
-                alerts.resolve_notice(connection, "pooled", f"cause {number}", now=NOON)
+                notices.resolve(connection, "pooled", f"cause {number}", now=NOON)
 
         facts = empty.overview()
 

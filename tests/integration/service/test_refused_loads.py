@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from core import refused_loads
 from core.clock import FixedClock
-from core.store import alert_rules, alerts, outbox, registry
+from core.store import alert_rules, notices, outbox, registry
 from core.store.alert_policy import parse
 from core.store.alerts import Alert
 from core.store.database import transaction
@@ -46,7 +46,7 @@ class Services:
     def alert(self) -> Alert | None:
         """Return the alert that is not over."""
         with transaction(self.engine) as connection:
-            return alerts.unresolved(connection, "load", "v2")
+            return notices.unresolved(connection, "load", "v2")
 
     def told(self) -> list[str]:
         """Return the titles of all messages, the oldest first."""

@@ -16,7 +16,7 @@ from core.bundle.trial import Trial
 from core.clock import FixedClock, ShiftedClock
 from core.errors import StoreError
 from core.images.preprocess import preprocess
-from core.store import alert_rules, alerts, database, outbox, sentinel_checks
+from core.store import alert_rules, database, notices, outbox, sentinel_checks
 from core.store.alert_policy import parse
 from core.store.alerts import Alert
 from core.store.database import transaction
@@ -47,7 +47,7 @@ def _verdicts(engine: Engine) -> list[str]:
 
 def _alert(engine: Engine) -> Alert | None:
     with transaction(engine) as connection:
-        return alerts.unresolved(connection, "runtime", "v1")
+        return notices.unresolved(connection, "runtime", "v1")
 
 
 def _other_bits_before(engine: Engine) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 from core.bundle import files
 from core.clock import FixedClock
-from core.store import alerts, database, partitions, registry
+from core.store import database, notices, partitions, registry
 from core.store.database import transaction
 from core.store.registry import Version
 from tests.faults import (
@@ -323,7 +323,7 @@ def _damage(engine: Engine, version: Version, how: str) -> None:
 def _refused(engine: Engine) -> list[str]:
     """Return the versions of which people have heard that a service cannot load them."""
     with transaction(engine) as connection:
-        return alerts.unresolved_causes(connection, "load")
+        return notices.causes(connection, "load")
 
 
 def _loads(engine: Engine, version: str) -> list[registry.Load]:

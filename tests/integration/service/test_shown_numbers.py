@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from core.clock import day_bounds
 from core.shown import system
-from core.store import alerts, trial_lines
+from core.store import notices, trial_lines
 from core.store.database import transaction
 from core.store.registry import Load, record_load
 from dashboard.pages.health.tiles import tiles
@@ -237,7 +237,7 @@ class TestManyEvents:
         register(engine, tmp_path / "bundles")
         with transaction(engine) as connection:
             for number in range(300):
-                alerts.raise_notice(
+                notices.raise_once(
                     connection, "runtime", f"{number}", title=f"about {number}", body="",
                     now=day_bounds(day(3))[0],
                 )  # fmt: skip
