@@ -136,8 +136,8 @@ def _is_beginning(rest: bytes, expected: int) -> bool:
         return rest[: len(known)] == known[: len(rest)]
     _, _, length, crc = _FRAME.unpack_from(rest)
     payload = rest[_FRAME.size :]
-    whole = zlib.crc32(payload, zlib.crc32(_NUMBERED.pack(expected, len(payload))))
-    return rest.startswith(known) and len(payload) < length and whole != crc
+    crc_if_whole = zlib.crc32(payload, zlib.crc32(_NUMBERED.pack(expected, len(payload))))
+    return rest.startswith(known) and len(payload) < length and crc_if_whole != crc
 
 
 @contextlib.contextmanager
